@@ -1,0 +1,140 @@
+//! The bodies of requests and answers, with their limits.
+
+use crate::status::Refusal;
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use proto::reason::Reason;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+/// Five bytes stand before each gRPC message: a flag and the length.
+pub(super) const FRAME_BYTES: usize = 5;
+
+/// A request's body that ends with a refusal once it is, or says that it will be, larger than it may.
+///
+/// Tonic refuses a message by the length in its frame before the body has arrived, with a status that
+/// has no reason. So that the stable reason comes first, the same length is read here.
+#[derive(Debug)]
+pub(super) struct Limited {
+    inner: Incoming,
+    left: usize,
+    limit: usize,
+    /// The first bytes of a gRPC request, until the frame's head is complete; `None` once it is, and for
+    /// what isn't gRPC.
+    head: Option<Vec<u8>>,
+}
+
+impl Limited {
+    pub(super) fn new(inner: Incoming, limit: usize, is_grpc: bool) -> Self {
+        Self { inner, left: limit + FRAME_BYTES, limit, head: is_grpc.then(Vec::new) }
+    }
+
+    /// Whether the message's frame names a length over the limit.
+    fn announces_too_much(&mut self, data: &Bytes) -> bool {
+        let Some(head) = &mut self.head else { return false };
+        let missing = FRAME_BYTES - head.len();
+        head.extend_from_slice(&data[..missing.min(data.len())]);
+        let Some(Ok(length)) = head.get(1..FRAME_BYTES).map(<[u8; 4]>::try_from) else { return false };
+        self.head = None;
+        u32::from_be_bytes(length) as usize > self.limit
+    }
+}
+
+impl HttpBody for Limited {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let frame = frame?;
+        let size = frame.data_ref().map_or(0, Bytes::len);
+        let announced = frame.data_ref().is_some_and(|data| self.announces_too_much(data));
+        let Some(left) = self.left.checked_sub(size).filter(|_| !announced) else {
+            // Tonic finds the status inside the error and answers with it.
+            return Poll::Ready(Some(Err(Box::new(too_large(self.limit).into_status()))));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+pub(super) fn too_large(limit: usize) -> Refusal {
+    Refusal::new(Code::ResourceExhausted, Reason::MessageTooLarge, format!("a message may have at most {limit} bytes"))
+}
+
+/// Resolves to the status that ends a stream before its handler does.
+pub(crate) type End = Pin<Box<dyn Future<Output = Status> + Send>>;
+
+/// An answer's body: it keeps a permit for as long as it is read, contains a panic of the handler's
+/// stream, and can be ended from outside.
+pub(crate) struct Guarded<P> {
+    inner: Body,
+    end: Option<End>,
+    finished: bool,
+    on_panic: fn() -> Status,
+    _permit: P,
+}
+
+impl<P> Guarded<P> {
+    pub(crate) fn new(inner: Body, permit: P, end: Option<End>, on_panic: fn() -> Status) -> Self {
+        Self { inner, end, finished: false, on_panic, _permit: permit }
+    }
+
+    fn finish(&mut self, status: &Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.finished = true;
+        // The handler's stream goes now, and with it whatever it holds.
+        self.inner = Body::empty();
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(match status.add_header(&mut trailers) {
+            Ok(()) => Ok(Frame::trailers(trailers)),
+            Err(error) => Err(error),
+        }))
+    }
+}
+
+impl<P: Unpin> HttpBody for Guarded<P> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.finished {
+            return Poll::Ready(None);
+        }
+        if let Some(end) = &mut self.end
+            && let Poll::Ready(status) = end.as_mut().poll(cx)
+        {
+            return self.finish(&status);
+        }
+        let inner = &mut self.inner;
+        match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))) {
+            Ok(frame) => frame,
+            Err(_) => {
+                let status = (self.on_panic)();
+                self.finish(&status)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.finished || (self.end.is_none() && self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.end.is_some() { SizeHint::default() } else { self.inner.size_hint() }
+    }
+}

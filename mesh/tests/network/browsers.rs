@@ -1,0 +1,97 @@
+//! The port for browsers: the same limits, refused in HTTP's terms.
+
+use crate::service::{Network, soon};
+use axum::Router;
+use axum::routing::{get, post};
+use mesh::config::Period;
+use mesh::serve::{Limits, RemoteAddr, Server};
+use mesh::tls::{ServerTls, TlsIdentity, device_client_config};
+use rustls_pki_types::ServerName;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+async fn panics() -> &'static str {
+    panic!("the text of a panic")
+}
+
+async fn serve(tls: Option<ServerTls>) -> SocketAddr {
+    let router = Router::new()
+        .route("/", get(async |from: axum::Extension<RemoteAddr>| from.0.0.ip().to_string()))
+        .route("/panic", get(panics))
+        .route("/slow", get(std::future::pending::<String>))
+        .route("/post", post(async |body: axum::body::Bytes| body.len().to_string()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let limits =
+        Limits { message_bytes_max: 1_000, deadline_default: Period::new(Duration::from_secs(1)), ..Limits::default() };
+    let server = Server::http("pages", listener, tls, router).limits(limits);
+    let address = server.local_addr().expect("an address");
+    tokio::spawn(server.serve(CancellationToken::new()));
+    address
+}
+
+/// Sends one request and returns the status line and the body.
+async fn exchange<S>(mut stream: S, request: &str) -> (String, String)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let _ = soon("an answer", stream.read_to_end(&mut answer)).await;
+    let answer = String::from_utf8(answer).expect("UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    let line = head.lines().next().unwrap_or_default();
+    (line.to_owned(), body.to_owned())
+}
+
+fn request(method: &str, path: &str, body: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[tokio::test]
+async fn each_limit_is_refused_in_http() {
+    let address = serve(None).await;
+    let cases = [
+        (request("GET", "/", ""), "HTTP/1.1 200 OK"),
+        (request("GET", "/nowhere", ""), "HTTP/1.1 404 Not Found"),
+        (request("GET", "/panic", ""), "HTTP/1.1 500 Internal Server Error"),
+        (request("GET", "/slow", ""), "HTTP/1.1 504 Gateway Timeout"),
+        (request("POST", "/post", &"x".repeat(1_000)), "HTTP/1.1 200 OK"),
+        (request("POST", "/post", &"x".repeat(1_100)), "HTTP/1.1 413 Payload Too Large"),
+    ];
+    for (request, expected) in cases {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        let (line, body) = exchange(stream, &request).await;
+        assert_eq!(line, expected);
+        assert!(!body.contains("panic"));
+    }
+}
+
+#[tokio::test]
+async fn a_web_certificate_needs_no_id_and_serves_no_members() {
+    let network = Network::new();
+    let leaf = network.authority.leaf(&[], time::Duration::hours(1));
+    network.server_files.write("web.pem", &leaf.certificate);
+    network.server_files.write("web.key", &leaf.key);
+    let identity = TlsIdentity::load_web(&network.server_files.path("web.pem"), &network.server_files.path("web.key"))
+        .expect("a pair");
+    assert_eq!(identity.own_id(), None);
+    assert!(ServerTls::mutual(Arc::clone(&identity)).is_err());
+
+    let address = serve(Some(ServerTls::device(identity))).await;
+    let mut config = device_client_config(&network.server_files.path("ca.pem")).expect("roots");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = soon("the handshake", connecting).await.expect("TLS");
+    let (line, body) = exchange(stream, &request("GET", "/", "")).await;
+    assert_eq!((line.as_str(), body.as_str()), ("HTTP/1.1 200 OK", "127.0.0.1"));
+}

@@ -1,0 +1,11 @@
+//! The mesh over real sockets: who gets in, what is refused and how, what survives a change of keys
+//! and a stop. Certificates are made anew for every test.
+
+mod browsers;
+mod calls;
+mod pki;
+mod reflection;
+mod rotation;
+mod service;
+mod threads;
+mod who;
