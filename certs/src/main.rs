@@ -1,0 +1,7 @@
+//! The `certs` program: see `certs --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    certs::cli::run()
+}
