@@ -1,0 +1,46 @@
+//! The signed result of an authorization.
+
+use std::time::SystemTime;
+
+use proto::{
+    authorization::{AuthorizationResult, Decision},
+    digest::Digest,
+    money::Money,
+    signed::Signed,
+};
+
+use crate::{context::Context, domain::attempt::AttemptId, records::Attempt};
+
+/// What a result must name of its request.
+pub(super) struct Subject<'a> {
+    pub(super) id: &'a AttemptId,
+    pub(super) request_digest: Digest,
+    pub(super) order_digest: Digest,
+    pub(super) amount: Money,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) const fn of(attempt: &'a Attempt) -> Self {
+        Self {
+            id: &attempt.id,
+            request_digest: attempt.request_digest,
+            order_digest: attempt.order_digest,
+            amount: attempt.amount,
+        }
+    }
+}
+
+/// Signs a result. It must not be sent before it is committed.
+pub(super) fn sign(context: &Context, subject: &Subject<'_>, decision: Decision, decided_at: SystemTime) -> Signed {
+    let result = AuthorizationResult {
+        authorization: subject.id.authorization.clone(),
+        issuer: subject.id.issuer.clone(),
+        acquirer: context.acquirer.clone(),
+        request_digest: subject.request_digest,
+        order_digest: subject.order_digest,
+        amount: subject.amount,
+        decision,
+        decided_at,
+    };
+    context.seal.sign(&result.to_pb())
+}

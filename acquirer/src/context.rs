@@ -1,0 +1,96 @@
+//! What every part of the acquirer works with.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use mesh::{
+    clock::{Clock, Entropy},
+    directory::DirectoryHandle,
+    identity::MemberId,
+};
+use proto::{
+    ids::{AcquirerId, MerchantId, OrderId},
+    link::WebAddress,
+};
+use tokio::sync::{Mutex, MutexGuard, Notify};
+
+use crate::{
+    config::Limits,
+    domain::merchant::Profile,
+    keys::{Seal, SealingKeys},
+    repository::Repository,
+};
+
+/// The acquirer's means. Built once at start and shared.
+pub struct Context {
+    /// Our own id.
+    pub acquirer: AcquirerId,
+    /// The merchants that we have taken on.
+    pub merchants: Merchants,
+    /// The limits of orders and authorizations.
+    pub limits: Limits,
+    /// Where the payment page is, without a slash at the end.
+    pub public_url: WebAddress,
+    /// What we remember.
+    pub repository: Repository,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub entropy: Arc<dyn Entropy>,
+    /// What signs.
+    pub seal: Seal,
+    /// What opens cards.
+    pub sealing_keys: SealingKeys,
+    /// The one platform that may speak for issuers.
+    pub platform: Option<MemberId>,
+    /// Who is a member of the network.
+    pub directory: Arc<DirectoryHandle>,
+    /// Wakes the sender of reversals.
+    pub reversals: Notify,
+}
+
+impl Context {
+    /// The address of an order's payment page.
+    #[must_use]
+    pub fn payment_url(&self, order: &OrderId) -> String {
+        format!("{}/pay/{order}", self.public_url.as_str().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("acquirer", &self.acquirer).finish_non_exhaustive()
+    }
+}
+
+/// The merchants by id, each with a lane for the changes to its daily total.
+#[derive(Debug)]
+pub struct Merchants(HashMap<MerchantId, (Profile, Mutex<()>)>);
+
+impl Merchants {
+    /// These merchants.
+    pub fn new(profiles: impl IntoIterator<Item = Profile>) -> Self {
+        let entry = |profile: Profile| (profile.merchant.id.clone(), (profile, Mutex::new(())));
+        Self(profiles.into_iter().map(entry).collect())
+    }
+
+    /// A merchant.
+    #[must_use]
+    pub fn find(&self, id: &MerchantId) -> Option<&Profile> {
+        self.0.get(id).map(|(profile, _)| profile)
+    }
+
+    /// All of them, in no order.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.0.values().map(|(profile, _)| profile)
+    }
+
+    /// Waits for the lane of a merchant's daily total, which every payment of the merchant writes: it is
+    /// quicker to queue here than to meet in the store, conflict and begin again. The store's versions
+    /// are what keeps the total right, so that a merchant without a lane is no danger.
+    pub(crate) async fn lane(&self, id: &MerchantId) -> Option<MutexGuard<'_, ()>> {
+        match self.0.get(id) {
+            Some((_, lane)) => Some(lane.lock().await),
+            None => None,
+        }
+    }
+}

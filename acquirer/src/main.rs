@@ -1,0 +1,7 @@
+//! The acquirer's process.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mesh::boot::main("acquirer", acquirer::run)
+}

@@ -1,0 +1,114 @@
+//! The card network behind the acquirer: who really says yes or no.
+//!
+//! [`AuthorizationNetwork`] is the seam to a network's own interface. [`SimulatedNetwork`] stands
+//! there for now: it decides by documented rules over documented test cards ([`test_cards`]), keeps
+//! its decisions, and fails in the ways in which a network fails.
+
+mod cards;
+mod record;
+mod rules;
+mod simulated;
+
+pub use cards::{TEST_BINS, TestCard, test_cards};
+pub use rules::{Behaviour, LATE_AFTER, SLOW_AFTER, right_cvv};
+pub use simulated::SimulatedNetwork;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use proto::{
+    authorization::{ApprovalCode, DeclineReason},
+    card::CardData,
+    ids::{AuthorizationId, IssuerId, MerchantId},
+    money::Money,
+};
+
+/// What names an authorization at the card network: authorization ids are unique per issuer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NetworkId {
+    /// The issuer that asked.
+    pub issuer: IssuerId,
+    /// Its authorization.
+    pub authorization: AuthorizationId,
+}
+
+impl fmt::Display for NetworkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.issuer, self.authorization)
+    }
+}
+
+/// What the card network is asked. Printing it shows nothing of the card, and the card's memory is
+/// overwritten when the request goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRequest {
+    /// The authorization.
+    pub id: NetworkId,
+    /// The card.
+    pub card: CardData,
+    /// The amount.
+    pub amount: Money,
+    /// The shop to be paid.
+    pub merchant: MerchantId,
+}
+
+/// The card network's word about an authorization. It does not change, except that a reversal turns
+/// an approval into a decline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NetworkDecision {
+    /// The card is charged.
+    Approved(ApprovalCode),
+    /// The card is not charged.
+    Declined(DeclineReason),
+}
+
+/// What the card network says when it is asked about an authorization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// It approved.
+    Approved(ApprovalCode),
+    /// It declined, or reversed what it had approved.
+    Declined(DeclineReason),
+    /// It has decided nothing, or says nothing of it yet. An approval may still come, unless the
+    /// authorization is reversed.
+    Unknown,
+}
+
+/// Why the card network gave no answer. The outcome is then not known: inquire, and where that stays
+/// without an answer, reverse.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// It could not be reached, or broke off.
+    #[error("the card network cannot be reached")]
+    Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It knows this id with another amount or merchant, so its decision is not about this request.
+    #[error("the card network knows this authorization with another amount or merchant")]
+    OtherContent,
+}
+
+/// A card network. Every operation is idempotent by [`NetworkId`]: the same call gives the same
+/// answer and moves nothing twice, whatever happened to the first one's answer.
+///
+/// Nothing here has a deadline of its own: a network may stay silent for ever, and the caller decides how
+/// long it waits. Dropping a future withdraws nothing.
+#[async_trait]
+pub trait AuthorizationNetwork: fmt::Debug + Send + Sync {
+    /// Asks for an authorization. An id that was reversed before is declined.
+    ///
+    /// # Errors
+    /// [`NetworkError`]; the outcome is not known then.
+    async fn authorize(&self, request: NetworkRequest) -> Result<NetworkDecision, NetworkError>;
+
+    /// Asks what became of an authorization.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError>;
+
+    /// Cancels an authorization: if it was approved, the card gets its money back; if it was never
+    /// seen, it will be declined. `Ok` is the acknowledgement, after which it can't be approved.
+    ///
+    /// # Errors
+    /// [`NetworkError`]; repeat the reversal then until it is acknowledged.
+    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError>;
+}
