@@ -1,0 +1,184 @@
+//! The issuer's configuration file.
+
+use std::path::{Path, PathBuf};
+
+use mesh::{
+    admin,
+    boot::RoleConfig,
+    config::{
+        Config, FieldError, ListenConfig, MembershipConfig, Period, StoreConfig, TelemetryConfig, TlsFiles, resolve,
+    },
+    identity::TrustDomain,
+    serve,
+};
+use proto::ids::IssuerId;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::{auth::PasswordConfig, vault::VerificationProfile};
+
+mod limits;
+
+pub use limits::{AuthLimits, ChargeLimits};
+
+/// The whole file. `issuer.sample.toml` shows every field.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// This bank's id in the network, which must be the one in its certificates.
+    #[serde(deserialize_with = "from_text")]
+    pub issuer_id: IssuerId,
+    /// The network.
+    pub trust_domain: TrustDomain,
+    /// The ports.
+    pub listen: Listen,
+    /// Our certificate in the network: for outgoing calls, and for devices unless `device_tls` is there.
+    pub tls: TlsFiles,
+    /// A certificate for devices alone, typically of a public authority.
+    pub device_tls: Option<DeviceTls>,
+    /// The key that signs authorization requests.
+    pub signing: SigningFiles,
+    /// The keys that encrypt what is kept.
+    pub vault: VaultFiles,
+    /// Where the state is kept.
+    pub store: StoreConfig,
+    /// The platform that relays to the acquirers and publishes the bank directory. Without it the acquirers
+    /// are called directly.
+    pub platform: Option<MembershipConfig>,
+    /// Who the acquirers are, and what verifies their signatures. With a platform it is the directory to
+    /// begin with, as long as there is no copy of the platform's, and may be left out.
+    pub directory: Option<DirectoryFiles>,
+    /// Where card verification values come from.
+    #[serde(default)]
+    pub card_verification: VerificationProfile,
+    /// Sign-in and sessions.
+    #[serde(default)]
+    pub auth: AuthLimits,
+    /// How passwords are hashed.
+    #[serde(default)]
+    pub passwords: PasswordConfig,
+    /// Charges.
+    #[serde(default)]
+    pub charges: ChargeLimits,
+    /// The device port.
+    #[serde(default)]
+    pub serve: serve::Limits,
+    /// Whether server reflection is on.
+    #[serde(default)]
+    pub reflection: bool,
+    /// The log.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+}
+
+/// The ports.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// For customers' devices: server TLS, no client certificate.
+    pub devices: ListenConfig,
+    /// Plain HTTP on a loopback address: the process's numbers. Without this table there is no such port.
+    pub admin: Option<ListenConfig>,
+}
+
+/// A certificate for devices.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceTls {
+    /// The certificate, followed by intermediates if there are any.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// The signing certificate and its key, in PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SigningFiles {
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// The private key, PKCS #8.
+    pub key: PathBuf,
+}
+
+/// The key encryption keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultFiles {
+    /// A file with a line `<version>:<32 bytes in hexadecimal or base64>` for each key, mode 0600.
+    pub keys: PathBuf,
+}
+
+/// The bank directory.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryFiles {
+    /// The directory file that the operator has signed. Without a platform it is read again when it changes.
+    pub file: PathBuf,
+}
+
+impl Config for IssuerConfig {
+    fn validate(&self) -> Vec<FieldError> {
+        let platform = self.platform.as_ref().map(MembershipConfig::validate);
+        let directory = match (&self.platform, &self.directory) {
+            (None, None) => vec![FieldError::new("file", "must be set where there is no table `platform`")],
+            (Some(_), Some(_) | None) | (None, Some(_)) => Vec::new(),
+        };
+        let admin = self.listen.admin.as_ref().map(ListenConfig::validate_loopback);
+        let parts = [
+            (admin::LISTENER, admin.unwrap_or_default()),
+            ("directory", directory),
+            ("platform", platform.unwrap_or_default()),
+            ("store", self.store.validate()),
+            ("auth", self.auth.validate()),
+            ("passwords", self.passwords.validate()),
+            ("charges", self.charges.validate()),
+            ("serve", self.serve.validate()),
+            ("telemetry", self.telemetry.validate()),
+        ];
+        parts.into_iter().flat_map(|(table, errors)| errors.into_iter().map(|error| error.under(table))).collect()
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        self.tls.resolve_paths(folder);
+        if let Some(files) = &mut self.device_tls {
+            resolve(&mut files.certificate, folder);
+            resolve(&mut files.key, folder);
+        }
+        resolve(&mut self.signing.certificate, folder);
+        resolve(&mut self.signing.key, folder);
+        resolve(&mut self.vault.keys, folder);
+        self.store.resolve_paths(folder);
+        if let Some(platform) = &mut self.platform {
+            platform.resolve_paths(folder);
+        }
+        if let Some(directory) = &mut self.directory {
+            resolve(&mut directory.file, folder);
+        }
+    }
+}
+
+impl RoleConfig for IssuerConfig {
+    fn telemetry(&self) -> &TelemetryConfig {
+        &self.telemetry
+    }
+
+    fn listeners(&self) -> Vec<(&'static str, &ListenConfig)> {
+        let admin = self.listen.admin.iter().map(|admin| (admin::LISTENER, admin));
+        [("listen.devices", &self.listen.devices)].into_iter().chain(admin).collect()
+    }
+}
+
+/// Reads an id from its text.
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IssuerId, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+}
+
+/// More than zero, for the tables' own checks.
+fn check_period(field: &str, period: Period, errors: &mut Vec<FieldError>) {
+    if period.get().is_zero() {
+        errors.push(FieldError::new(field, "must be more than zero"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

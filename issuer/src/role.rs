@@ -1,0 +1,136 @@
+//! The issuer as a process: everything is opened, the last run's charges are put right, then it serves.
+
+use std::sync::Arc;
+
+use mesh::{
+    admin,
+    boot::{self, Failure},
+    directory::DirectoryHandle,
+    serve::{MESSAGE_BYTES_MAX, Server},
+    store::Store,
+    tls::{ServerTls, TlsIdentity},
+};
+use proto::pb::{card_selection_server::CardSelectionServer, issuer_auth_server::IssuerAuthServer};
+use tokio_util::task::TaskTracker;
+use tonic::service::Routes;
+
+use crate::{
+    access, auth,
+    charges::{Bells, Numbers},
+    client::AuthorizationClient,
+    config::IssuerConfig,
+    context::Context,
+    keys::Keys,
+    repository::Repository,
+    service::{card_selection::CardSelectionService, issuer_auth::IssuerAuthService},
+    tasks,
+    vault::LookupKeys,
+};
+
+mod directory;
+mod import;
+mod open;
+
+pub use import::import_command;
+
+/// The port's name in the configuration.
+const DEVICES: &str = "listen.devices";
+
+/// Runs the issuer until it is asked to stop.
+///
+/// # Errors
+/// [`Failure`], which names the file or field where one is to blame.
+pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Failure> {
+    let identity = TlsIdentity::load(&config.tls, config.trust_domain.clone())?;
+    open::check_own_id(&config, &identity)?;
+    let devices = match &config.device_tls {
+        Some(files) => TlsIdentity::load_web(&files.certificate, &files.key)?,
+        None => Arc::clone(&identity),
+    };
+    let members = directory::Source::open(&config, &identity, &boot)?;
+    let directory = members.directory();
+    let client = open::client(&config, &identity, &directory)?;
+    let keys = Keys::load(&config).map_err(|error| open::wrong(&error))?;
+    let standing = directory::standing(&config, &keys.signer, &directory, &boot)?;
+    let beside = TaskTracker::new();
+    beside.spawn(members.follow(boot.stop.clone()).await?);
+    beside.spawn(standing.watch(Arc::clone(&directory), Arc::clone(&boot.clock), boot.stop.clone()));
+    let store = open::store(&config).await?;
+    let ctx = Arc::new(context(&config, &boot, keys, Arc::clone(&store), directory, client).await?);
+
+    tasks::recovery::recover(&ctx).await.map_err(|error| Failure::Internal(error.to_string()))?;
+    let listener = boot.listeners.take(DEVICES)?;
+    let mut server =
+        Server::grpc("devices", listener, ServerTls::device(Arc::clone(&devices)), access::devices(), routes(&ctx))
+            .limits(config.serve)
+            .metrics(boot.metrics.clone())
+            .entropy(Arc::clone(&boot.entropy));
+    if config.reflection {
+        server = server.reflection(proto::FILE_DESCRIPTOR_SET)?;
+    }
+    beside.spawn(tasks::resolve::run(Arc::clone(&ctx)));
+    beside.spawn(tasks::recovery::run(Arc::clone(&ctx)));
+    beside.spawn(Arc::clone(&identity).watch(boot.stop.clone()));
+    if !Arc::ptr_eq(&identity, &devices) {
+        beside.spawn(devices.watch(boot.stop.clone()));
+    }
+    let cleaning = Arc::clone(&ctx);
+    beside.spawn(async move { auth::clean_up(&cleaning, cleaning.stop.clone()).await });
+    if config.listen.admin.is_some() {
+        let numbers = admin::server(boot.listeners.take(admin::LISTENER)?, boot.metrics.clone(), config.serve);
+        beside.spawn(numbers.serve(boot.stop.clone()));
+    }
+    boot.ready();
+    server.serve(boot.stop.clone()).await;
+
+    // A panic in the server would come here without a stop; the tasks must not be waited for in vain.
+    boot.stop.cancel();
+    beside.close();
+    beside.wait().await;
+    // What was sent has its answer or its deadline within seconds; waiting saves the next start the questions.
+    ctx.tasks.close();
+    ctx.tasks.wait().await;
+    store.close().await;
+    Ok(())
+}
+
+async fn context(
+    config: &IssuerConfig,
+    boot: &boot::Context,
+    keys: Keys,
+    store: Arc<dyn Store>,
+    directory: Arc<DirectoryHandle>,
+    client: Arc<dyn AuthorizationClient>,
+) -> Result<Context, Failure> {
+    let lookup = LookupKeys::open(store.as_ref(), &keys.vault, boot.entropy.as_ref()).await;
+    let lookup = lookup.map_err(|error| open::wrong(&error))?;
+    let auth = auth::Auth::new(&config.passwords, Arc::clone(&boot.entropy), &keys.vault)
+        .map_err(|error| Failure::Internal(error.to_string()))?;
+    Ok(Context {
+        issuer: config.issuer_id.clone(),
+        repository: Repository::new(store),
+        clock: Arc::clone(&boot.clock),
+        entropy: Arc::clone(&boot.entropy),
+        keys,
+        lookup,
+        verification: config.card_verification.source(),
+        directory,
+        client,
+        auth,
+        auth_limits: config.auth,
+        charge_limits: config.charges,
+        metrics: boot.metrics.clone(),
+        numbers: Numbers::new(&boot.metrics),
+        bells: Bells::new(),
+        tasks: TaskTracker::new(),
+        stop: boot.stop.clone(),
+    })
+}
+
+fn routes(ctx: &Arc<Context>) -> Routes {
+    let auth = IssuerAuthServer::new(IssuerAuthService::new(Arc::clone(ctx)));
+    let cards = CardSelectionServer::new(CardSelectionService::new(Arc::clone(ctx)));
+    Routes::default()
+        .add_service(auth.max_encoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(cards.max_encoding_message_size(MESSAGE_BYTES_MAX))
+}

@@ -1,0 +1,193 @@
+//! `bankside.v1.CardSelection`: a signed-in cardholder picks a card and pays.
+
+use std::{pin::Pin, sync::Arc};
+
+use proto::{
+    authorization::TICKET_BYTES_MAX,
+    fields::{Fields, Invalid},
+    ids::{CardOptionId, ChargeId},
+    order::SignedOrder,
+    pb, require, time,
+};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    auth::{self, SignedIn},
+    cards::{self, CardOption, Kind},
+    charges::{self, Charge, Submission},
+    context::Context,
+    domain::{
+        card::Unusable,
+        charge::{Inquiry, State},
+    },
+    error::Error,
+};
+
+/// The service.
+#[derive(Clone, Debug)]
+pub struct CardSelectionService {
+    ctx: Arc<Context>,
+}
+
+impl CardSelectionService {
+    /// The service over this context.
+    #[must_use]
+    pub fn new(ctx: Arc<Context>) -> Self {
+        Self { ctx }
+    }
+
+    async fn signed_in(&self, token: &[u8]) -> Result<SignedIn, Error> {
+        Ok(auth::session(&self.ctx, token).await?)
+    }
+}
+
+#[tonic::async_trait]
+impl pb::card_selection_server::CardSelection for CardSelectionService {
+    async fn list_card_options(
+        &self,
+        request: Request<pb::ListCardOptionsRequest>,
+    ) -> Result<Response<pb::ListCardOptionsResponse>, Status> {
+        let signed_in = self.signed_in(&request.get_ref().session_token).await?;
+        let options = cards::options(&self.ctx, &signed_in.customer, signed_in.order_amount).await?;
+        let card_options = options.into_iter().map(card_option_pb).collect();
+        Ok(Response::new(pb::ListCardOptionsResponse { card_options }))
+    }
+
+    async fn submit_charge(
+        &self,
+        request: Request<pb::SubmitChargeRequest>,
+    ) -> Result<Response<pb::SubmitChargeResponse>, Status> {
+        let request = request.into_inner();
+        let signed_in = self.signed_in(&request.session_token).await?;
+        let submission = parse_submission(request, signed_in)?;
+        let charge = charges::submit(&self.ctx, submission).await?;
+        Ok(Response::new(pb::SubmitChargeResponse { charge: Some(charge_pb(&charge)) }))
+    }
+
+    async fn get_charge(
+        &self,
+        request: Request<pb::GetChargeRequest>,
+    ) -> Result<Response<pb::GetChargeResponse>, Status> {
+        let request = request.into_inner();
+        let signed_in = self.signed_in(&request.session_token).await?;
+        let charge = charges::load(&self.ctx, &signed_in.customer, &parse_id(&request.charge_id)?).await?;
+        Ok(Response::new(pb::GetChargeResponse { charge: Some(charge_pb(&charge)) }))
+    }
+
+    type WatchChargeStream = Pin<Box<dyn Stream<Item = Result<pb::WatchChargeResponse, Status>> + Send>>;
+
+    async fn watch_charge(
+        &self,
+        request: Request<pb::WatchChargeRequest>,
+    ) -> Result<Response<Self::WatchChargeStream>, Status> {
+        let request = request.into_inner();
+        let signed_in = self.signed_in(&request.session_token).await?;
+        let charge = parse_id(&request.charge_id)?;
+        let changes = charges::watch(&self.ctx, signed_in.customer, charge, signed_in.expires_at).await?;
+        let shown = changes.map(|charge| match charge {
+            Ok(charge) => Ok(pb::WatchChargeResponse { charge: Some(charge_pb(&charge)) }),
+            Err(error) => Err(error.into()),
+        });
+        Ok(Response::new(Box::pin(shown)))
+    }
+}
+
+/// A charge request, for the session's own order alone.
+fn parse_submission(request: pb::SubmitChargeRequest, signed_in: SignedIn) -> Result<Submission, Error> {
+    let mut fields = Fields::new();
+    let charge = fields.text::<ChargeId>("charge_id", &request.charge_id);
+    let order = fields.message("order", request.order, SignedOrder::parse);
+    let card = fields.text::<CardOptionId>("card_option_id", &request.card_option_id);
+    fields.check("ticket", request.ticket.len() <= TICKET_BYTES_MAX, "must be at most 512 bytes");
+    // No device can be bound here yet, so that no key could verify a consent, and none is kept unverified.
+    fields.check("consent", request.consent.is_none(), "must be absent where no device is bound");
+    let parts = || -> Result<(ChargeId, SignedOrder, CardOptionId), Invalid> {
+        require!(fields; charge, order, card);
+        Ok((charge, order, card))
+    };
+    let (charge, order, card) = parts()?;
+    if !signed_in.can_pay {
+        return Err(Error::SessionCannotPay);
+    }
+    if signed_in.order_digest != Some(order.digest) {
+        return Err(Error::SessionOfOtherOrder);
+    }
+    Ok(Submission {
+        customer: signed_in.customer,
+        charge,
+        order,
+        card,
+        ticket: request.ticket,
+        factors: signed_in.factors,
+    })
+}
+
+fn parse_id(charge_id: &str) -> Result<ChargeId, Error> {
+    let mut fields = Fields::new();
+    let parsed = fields.text::<ChargeId>("charge_id", charge_id);
+    match (fields.finish(), parsed) {
+        (Ok(()), Some(id)) => Ok(id),
+        (Err(invalid), _) => Err(invalid.into()),
+        (Ok(()), None) => Err(Invalid::field("charge_id", "must be set").into()),
+    }
+}
+
+fn card_option_pb(option: CardOption) -> pb::CardOption {
+    let kind = match option.kind {
+        Kind::Credit => pb::CardKind::Credit,
+        Kind::Debit => pb::CardKind::Debit,
+    };
+    let unusable = match option.unusable {
+        None => pb::CardUnusableReason::Unspecified,
+        Some(Unusable::Expired) => pb::CardUnusableReason::Expired,
+        Some(Unusable::Blocked) => pb::CardUnusableReason::Blocked,
+        Some(Unusable::InsufficientFunds) => pb::CardUnusableReason::InsufficientFunds,
+        Some(Unusable::OtherCurrency) => pb::CardUnusableReason::OtherCurrency,
+    };
+    pb::CardOption {
+        card_option_id: option.id.to_string(),
+        label: option.label,
+        brand: option.brand,
+        last_four: option.last_four,
+        kind: kind.into(),
+        expiry_month: u32::from(option.expiry.month()),
+        expiry_year: u32::from(option.expiry.year()),
+        available: Some(option.available.to_pb()),
+        unusable_reason: unusable.into(),
+    }
+}
+
+/// A charge as its customer sees it.
+fn charge_pb(charge: &Charge) -> pb::Charge {
+    let state = match charge.state {
+        State::Held => pb::ChargeState::Held,
+        State::Sent(_) => pb::ChargeState::Sent,
+        State::Unknown { .. } => pb::ChargeState::Unknown,
+        State::Approved { .. } => pb::ChargeState::Approved,
+        State::Declined { .. } => pb::ChargeState::Declined,
+        State::Abandoned => pb::ChargeState::Abandoned,
+    };
+    let (mut decline_reason, mut approval_code, mut next_inquiry_at) = (None, String::new(), None);
+    match charge.state {
+        State::Approved { code, .. } => approval_code = code.to_string(),
+        State::Declined { reason, .. } => decline_reason = Some(reason.to_pb()),
+        State::Unknown { next: Inquiry::At(next), .. } => next_inquiry_at = Some(time::to_pb(next)),
+        State::Held | State::Sent(_) | State::Unknown { next: Inquiry::Parked, .. } | State::Abandoned => {}
+    }
+    let order = &charge.order.order;
+    pb::Charge {
+        charge_id: charge.id.to_string(),
+        order_id: order.id.to_string(),
+        amount: Some(order.amount.to_pb()),
+        payee: order.merchant.display_name.clone(),
+        card_option_id: charge.card.to_string(),
+        state: state.into(),
+        decline_reason: decline_reason.unwrap_or(pb::DeclineReason::Unspecified).into(),
+        approval_code,
+        authorization_id: charge.authorization.to_string(),
+        created_at: Some(time::to_pb(charge.created_at)),
+        updated_at: Some(time::to_pb(charge.updated_at)),
+        next_inquiry_at,
+    }
+}
