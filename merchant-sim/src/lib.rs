@@ -1,0 +1,38 @@
+//! A shop and a cardholder's device: the end-to-end scenario, the sandbox and the benchmark.
+//!
+//! Nothing here is a stand-in: the shop speaks mutual TLS with its own certificate, the device opens
+//! the real payment page and reads the real QR code, and every server runs as a process of its own.
+//!
+//! | module | what is there |
+//! |---|---|
+//! | [`cli`], [`role`] | the commands; one server in a process of its own |
+//! | [`shop`], [`device`] | the two parties that this program plays |
+//! | [`sample`], [`topology`], [`pki`] | who is in the network; where, with which files; their certificates |
+//! | [`process`], [`network`], [`metrics`] | servers as processes; a whole network that runs; its platform's numbers |
+//! | [`hostile`], [`operator`] | members that do not keep to the contracts; the network's operator |
+//! | [`scenario`], [`report`] | the end-to-end run and what it found |
+//! | [`sandbox`], [`mod@bench`] | a network that stays up; a network under load |
+//! | [`canary`], [`crash`] | a search for planted secrets; servers killed at random moments |
+//! | [`bench_relay`] | the platform's relay under load, beside other proxies |
+
+pub mod bench;
+pub mod bench_relay;
+pub mod canary;
+pub mod cli;
+pub mod console;
+pub mod crash;
+pub mod device;
+pub mod hostile;
+pub mod interrupt;
+pub mod metrics;
+pub mod network;
+pub mod operator;
+pub mod pki;
+pub mod process;
+pub mod report;
+pub mod role;
+pub mod sample;
+pub mod sandbox;
+pub mod scenario;
+pub mod shop;
+pub mod topology;

@@ -1,0 +1,93 @@
+//! An acquirer's configuration.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::{Address, Membership, Store, Telemetry, Tls, Vault, listen, membership, telemetry, tls};
+use crate::topology::{Acquirer, KeyPair, Merchant, Topology};
+
+#[derive(Serialize)]
+pub(super) struct File {
+    acquirer_id: String,
+    trust_domain: String,
+    reflection: bool,
+    listen: Listen,
+    tls: Tls,
+    signing: KeyPair,
+    vault: Vault,
+    store: Store,
+    platform: Membership,
+    page: Page,
+    telemetry: Telemetry,
+    merchant: Vec<MerchantTable>,
+}
+
+#[derive(Serialize)]
+struct Listen {
+    members: Address,
+    page: Address,
+}
+
+#[derive(Serialize)]
+struct Page {
+    public_url: String,
+    app_link: String,
+    bank_picker: String,
+}
+
+#[derive(Serialize)]
+struct MerchantTable {
+    id: String,
+    display_name: String,
+    domain: String,
+    category_code: String,
+    return_urls: Vec<String>,
+    notification_endpoint: String,
+    currencies: Vec<Currency>,
+}
+
+#[derive(Serialize)]
+struct Currency {
+    code: String,
+    order_max_minor_units: i64,
+    day_max_minor_units: i64,
+}
+
+pub(super) fn describe(topology: &Topology, acquirer: &Acquirer) -> Result<File> {
+    let app_link = &topology.issuers.first().context("a network needs an issuer")?.app_link;
+    let merchants = topology.merchants.iter().filter(|merchant| merchant.acquirer == acquirer.id);
+    Ok(File {
+        acquirer_id: acquirer.id.clone(),
+        trust_domain: topology.trust_domain.clone(),
+        reflection: topology.reflection,
+        listen: Listen { members: listen(&acquirer.endpoint)?, page: listen(&acquirer.pages)? },
+        tls: tls(topology, &acquirer.tls),
+        signing: acquirer.signing.clone(),
+        vault: Vault { keys: acquirer.files.keys.clone() },
+        store: Store { folder: acquirer.files.data.clone() },
+        platform: membership(topology, &acquirer.files),
+        page: Page {
+            public_url: acquirer.pages.clone(),
+            app_link: app_link.clone(),
+            bank_picker: topology.platform.pages.clone(),
+        },
+        telemetry: telemetry(topology),
+        merchant: merchants.map(merchant_table).collect(),
+    })
+}
+
+fn merchant_table(merchant: &Merchant) -> MerchantTable {
+    MerchantTable {
+        id: merchant.id.clone(),
+        display_name: merchant.display_name.clone(),
+        domain: merchant.domain.clone(),
+        category_code: merchant.category_code.clone(),
+        return_urls: vec![merchant.return_url.clone()],
+        notification_endpoint: merchant.notifications.clone(),
+        currencies: vec![Currency {
+            code: merchant.currency.clone(),
+            order_max_minor_units: merchant.order_max,
+            day_max_minor_units: merchant.day_max,
+        }],
+    }
+}

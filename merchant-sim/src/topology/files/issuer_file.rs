@@ -1,0 +1,59 @@
+//! An issuer's configuration.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{Address, Directory, Membership, Store, Telemetry, Tls, Vault, listen, membership, telemetry, tls};
+use crate::topology::{Issuer, KeyPair, NextHop, Topology};
+
+#[derive(Serialize)]
+pub(super) struct File {
+    issuer_id: String,
+    trust_domain: String,
+    reflection: bool,
+    card_verification: &'static str,
+    listen: Listen,
+    tls: Tls,
+    signing: KeyPair,
+    vault: Vault,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<Directory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<Membership>,
+    store: Store,
+    telemetry: Telemetry,
+}
+
+#[derive(Serialize)]
+struct Listen {
+    devices: Address,
+}
+
+/// With which it serves: with the operator's directory where it calls acquirers directly, with the
+/// platform's otherwise.
+pub(super) fn to_serve(topology: &Topology, issuer: &Issuer) -> Result<File> {
+    let file = to_import(topology, issuer)?;
+    Ok(match issuer.next_hop {
+        NextHop::Acquirer => file,
+        NextHop::Platform => File { directory: None, platform: Some(membership(topology, &issuer.files)), ..file },
+    })
+}
+
+/// With which its customers are imported.
+pub(super) fn to_import(topology: &Topology, issuer: &Issuer) -> Result<File> {
+    Ok(File {
+        issuer_id: issuer.id.clone(),
+        trust_domain: topology.trust_domain.clone(),
+        reflection: topology.reflection,
+        // The cards are invented, so that their values may lie beside them.
+        card_verification: "stored",
+        listen: Listen { devices: listen(&issuer.endpoint)? },
+        tls: tls(topology, &issuer.tls),
+        signing: issuer.signing.clone(),
+        vault: Vault { keys: issuer.files.keys.clone() },
+        directory: Some(Directory { file: topology.directory.clone() }),
+        platform: None,
+        store: Store { folder: issuer.files.data.clone() },
+        telemetry: telemetry(topology),
+    })
+}

@@ -1,0 +1,222 @@
+//! Planning a network: a port for every server, a certificate for everybody, cards for the customers.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use acquirer::network::{Behaviour, test_cards as network_cards};
+use anyhow::{Context as _, Result};
+use certs::files::make_folder;
+use mesh::identity::{Role, TrustDomain};
+
+use super::{
+    Acquirer, Amount, FORMAT, Issuer, Merchant, Operator, Outsiders, Platform, ServerFiles, TestCard, Topology,
+};
+use crate::pki::{self, Pki};
+use crate::process::ports::{self, Reserved};
+use crate::sample::{self, customers};
+
+/// What differs from plan to plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// Whether the servers offer gRPC reflection.
+    pub reflection: bool,
+    /// What the servers log.
+    pub log_filter: &'static str,
+    /// How many customers for load each bank has.
+    pub load_customers: u32,
+}
+
+/// For members, devices, browsers, and its numbers.
+const PLATFORM_PORTS: usize = 4;
+
+/// A new network, whose ports are held for it until it starts.
+#[derive(Debug)]
+pub struct Planned {
+    /// The network.
+    pub topology: Topology,
+    /// Its ports; to be dropped right before its servers take them.
+    pub reserved: Reserved,
+}
+
+/// Plans a new network in an empty or new folder, and writes its certificates and keys.
+///
+/// # Errors
+/// The folder holds a network already or can't be written, or too few ports are free.
+pub fn make(folder: &Path, wishes: Wishes) -> Result<Planned> {
+    make_folder(folder)?;
+    let folder = folder.canonicalize().with_context(|| format!("cannot use the folder {}", folder.display()))?;
+    let trust_domain: TrustDomain = sample::TRUST_DOMAIN.parse()?;
+    let now = SystemTime::now();
+    let pki = Pki::create(&folder, &trust_domain, now)?;
+    let count = PLATFORM_PORTS + 2 * sample::ACQUIRERS.len() + sample::ISSUERS.len() + sample::MERCHANTS.len();
+    let reserved = ports::reserve(count)?;
+    let mut ports = Ports(reserved.ports());
+    make_folder(&folder.join("logs"))?;
+    let foreign = Pki::create(&folder.join("outsiders"), &trust_domain, now)?;
+    let platform = platform_place(&folder, &pki, &mut ports)?;
+    let acquirers = sample::ACQUIRERS.iter().map(|acquirer| acquirer_place(&folder, &pki, &mut ports, acquirer));
+    let acquirers = acquirers.collect::<Result<Vec<_>>>()?;
+    let issuers = (0u32..).zip(sample::ISSUERS);
+    let issuers = issuers.map(|(index, issuer)| issuer_place(&folder, &pki, &mut ports, issuer, index, wishes));
+    let issuers = issuers.collect::<Result<Vec<_>>>()?;
+    let merchants = sample::MERCHANTS.iter().map(|merchant| merchant_place(&pki, &mut ports, merchant));
+    let merchants = merchants.collect::<Result<Vec<_>>>()?;
+    let topology = Topology {
+        format: FORMAT,
+        trust_domain: trust_domain.as_str().to_owned(),
+        authority: pki.certificate(),
+        revocations: pki.revocations(),
+        directory: folder.join("directory.pb"),
+        reflection: wishes.reflection,
+        log_filter: wishes.log_filter.to_owned(),
+        operator: Operator {
+            id: sample::OPERATOR.to_owned(),
+            tls: pki.client(Role::Operator, sample::OPERATOR)?,
+            signing: pki.signing(Role::Operator, sample::OPERATOR)?,
+        },
+        outsiders: Outsiders {
+            unlisted_merchant: pki.client(Role::Merchant, sample::UNLISTED_MERCHANT)?,
+            unlisted_issuer: pki.client(Role::Issuer, sample::UNLISTED_ISSUER)?,
+            unlisted_issuer_signing: pki.signing(Role::Issuer, sample::UNLISTED_ISSUER)?,
+            authority: foreign.certificate(),
+            foreign_merchant: foreign.client(Role::Merchant, sample::MERCHANTS.first().context("no shop")?.id)?,
+        },
+        folder,
+        platform,
+        acquirers,
+        issuers,
+        merchants,
+        test_cards: test_cards(),
+    };
+    Ok(Planned { topology, reserved })
+}
+
+/// The acquirer's documented test cards, as this program writes them down.
+#[must_use]
+pub fn test_cards() -> Vec<TestCard> {
+    network_cards()
+        .iter()
+        .map(|card| {
+            let (behaviour, declined_for) = match card.behaviour() {
+                Behaviour::Approve => ("approves", None),
+                Behaviour::Decline(reason) => {
+                    let name = reason.to_pb().as_str_name();
+                    ("declines", Some(name.strip_prefix("DECLINE_REASON_").unwrap_or(name).to_owned()))
+                }
+                Behaviour::Slow => ("approves after 2 s", None),
+                Behaviour::Silent => ("never answers", None),
+                Behaviour::Late => ("answers too late", None),
+            };
+            TestCard { pan: card.pan().expose().to_owned(), behaviour: behaviour.to_owned(), declined_for }
+        })
+        .collect()
+}
+
+/// The ports that are left to be given out.
+struct Ports(Vec<u16>);
+
+impl Ports {
+    fn next(&mut self) -> Result<u16> {
+        self.0.pop().context("fewer ports were looked for than there are servers")
+    }
+
+    fn address(&mut self) -> Result<String> {
+        Ok(format!("https://localhost:{}", self.next()?))
+    }
+}
+
+fn platform_place(folder: &Path, pki: &Pki, ports: &mut Ports) -> Result<Platform> {
+    let platform = sample::PLATFORM;
+    Ok(Platform {
+        id: platform.id.to_owned(),
+        name_en: platform.name_en.to_owned(),
+        name_zh_tw: platform.name_zh_tw.to_owned(),
+        endpoint: ports.address()?,
+        devices: ports.address()?,
+        pages: ports.address()?,
+        metrics: format!("http://127.0.0.1:{}/metrics", ports.next()?),
+        tls: pki.server(Role::Platform, platform.id)?,
+        signing: pki.signing(Role::Platform, platform.id)?,
+        files: server_files(folder, platform.id)?,
+    })
+}
+
+fn acquirer_place(folder: &Path, pki: &Pki, ports: &mut Ports, acquirer: &sample::Acquirer) -> Result<Acquirer> {
+    Ok(Acquirer {
+        id: acquirer.id.to_owned(),
+        name_en: acquirer.name_en.to_owned(),
+        name_zh_tw: acquirer.name_zh_tw.to_owned(),
+        endpoint: ports.address()?,
+        pages: ports.address()?,
+        tls: pki.server(Role::Acquirer, acquirer.id)?,
+        signing: pki.signing(Role::Acquirer, acquirer.id)?,
+        files: server_files(folder, acquirer.id)?,
+    })
+}
+
+fn issuer_place(
+    folder: &Path,
+    pki: &Pki,
+    ports: &mut Ports,
+    issuer: &sample::Issuer,
+    index: u32,
+    wishes: Wishes,
+) -> Result<Issuer> {
+    let own = |card: &TestCard| issuer.bin_ranges.iter().any(|bin| card.pan.starts_with(bin));
+    let cards: Vec<TestCard> = test_cards().into_iter().filter(own).collect();
+    let files = server_files(folder, issuer.id)?;
+    Ok(Issuer {
+        id: issuer.id.to_owned(),
+        name_en: issuer.name_en.to_owned(),
+        name_zh_tw: issuer.name_zh_tw.to_owned(),
+        app_link: issuer.app_link.to_owned(),
+        endpoint: ports.address()?,
+        bin_ranges: issuer.bin_ranges.iter().map(|range| (*range).to_owned()).collect(),
+        next_hop: issuer.next_hop,
+        amount_max: issuer
+            .amount_max
+            .iter()
+            .map(|(currency, minor_units)| Amount { currency: (*currency).to_owned(), minor_units: *minor_units })
+            .collect(),
+        tls: pki.server(Role::Issuer, issuer.id)?,
+        signing: pki.signing(Role::Issuer, issuer.id)?,
+        customers_file: files.config.with_file_name("customers.toml"),
+        files,
+        customers: customers::of(issuer, index, &cards),
+        load_customers: customers::for_load(issuer, index, wishes.load_customers),
+    })
+}
+
+fn merchant_place(pki: &Pki, ports: &mut Ports, merchant: &sample::Merchant) -> Result<Merchant> {
+    let acquirer = sample::ACQUIRERS.first().context("the sample has no acquirer")?;
+    Ok(Merchant {
+        id: merchant.id.to_owned(),
+        display_name: merchant.display_name.to_owned(),
+        domain: merchant.domain.to_owned(),
+        category_code: merchant.category_code.to_owned(),
+        acquirer: acquirer.id.to_owned(),
+        notifications: ports.address()?,
+        return_url: merchant.return_url.to_owned(),
+        currency: merchant.currency.to_owned(),
+        order_max: merchant.order_max,
+        day_max: merchant.day_max,
+        tls: pki.server(Role::Merchant, merchant.id)?,
+    })
+}
+
+/// A server's folder with its keys.
+///
+/// # Errors
+/// There is one already, or a file can't be written.
+pub fn server_files(folder: &Path, id: &str) -> Result<ServerFiles> {
+    let own = folder.join(id);
+    make_folder(&own)?;
+    let files = ServerFiles {
+        config: own.join("config.toml"),
+        log: folder.join("logs").join(format!("{id}.log")),
+        data: own.join("data"),
+        keys: own.join("own.keys"),
+    };
+    pki::own_key(&files.keys)?;
+    Ok(files)
+}
