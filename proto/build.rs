@@ -3,13 +3,16 @@
 use std::{env, error::Error, fs, path::PathBuf};
 
 /// The contracts, relative to this crate.
-const FILES: [&str; 9] = [
+const FILES: [&str; 12] = [
+    "bankside/v1/acquirer_operations.proto",
     "bankside/v1/authorization.proto",
     "bankside/v1/bank_directory.proto",
+    "bankside/v1/card_network.proto",
     "bankside/v1/card_selection.proto",
     "bankside/v1/checkout.proto",
     "bankside/v1/errors.proto",
     "bankside/v1/issuer_auth.proto",
+    "bankside/v1/issuer_operations.proto",
     "bankside/v1/merchant_notification.proto",
     "bankside/v1/order_service.proto",
     "bankside/v1/types.proto",
@@ -17,7 +20,7 @@ const FILES: [&str; 9] = [
 
 /// Messages with a secret in a field of their own. Their `Debug` is written by hand in `redact.rs`,
 /// so that no log line or panic can print the secret.
-const SECRET_MESSAGES: [&str; 15] = [
+const SECRET_MESSAGES: [&str; 21] = [
     "CardData",
     "KnowledgeProof",
     "InherenceProof",
@@ -33,6 +36,12 @@ const SECRET_MESSAGES: [&str; 15] = [
     "WatchChargeRequest",
     "RedeemCodeRequest",
     "SelectBankResponse",
+    "StartAuthenticationRequest",
+    "EnrollFeaturesRequest",
+    "RegisterPasskeyRequest",
+    "RemovePasskeyRequest",
+    "ListCredentialsRequest",
+    "IssueActivationCodeResponse",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -55,7 +55,16 @@ impl Factor {
         }
     }
 
-    fn parse(number: i32) -> Option<Self> {
+    /// The factor's name as it travels in texts, for example `KNOWLEDGE`.
+    #[must_use]
+    pub fn as_wire(self) -> &'static str {
+        let name = self.to_pb().as_str_name();
+        name.strip_prefix("AUTHENTICATION_FACTOR_").unwrap_or(name)
+    }
+
+    /// The factor with this number in a message; none for a number that is not one.
+    #[must_use]
+    pub fn parse(number: i32) -> Option<Self> {
         match pb::AuthenticationFactor::try_from(number).ok()? {
             pb::AuthenticationFactor::Unspecified => None,
             pb::AuthenticationFactor::Knowledge => Some(Self::Knowledge),
@@ -64,6 +73,19 @@ impl Factor {
             pb::AuthenticationFactor::Passkey => Some(Self::Passkey),
         }
     }
+}
+
+/// How many of the three kinds (what the customer knows, is and has) these factors prove for certain.
+///
+/// A passkey proves that the customer has the authenticator, and by its user verification a second kind,
+/// of which nobody is told whether it was a fingerprint or a PIN. It is therefore two kinds by itself,
+/// and beside a password still two, because its second kind may have been knowledge, too.
+#[must_use]
+pub fn kinds(factors: &[Factor]) -> usize {
+    let has = |factor| factors.contains(&factor);
+    let certain = [has(Factor::Knowledge), has(Factor::Inherence), has(Factor::Possession) || has(Factor::Passkey)];
+    let certain = certain.into_iter().filter(|proved| *proved).count();
+    if has(Factor::Passkey) { certain.max(2) } else { certain }
 }
 
 /// What a relay may know of a request.
@@ -250,5 +272,30 @@ impl Carried<AuthorizationResult> {
         let signed = Signed::parse(pb, SIGNED_NOTE_BYTES_MAX)?;
         let says = AuthorizationResult::parse(signed.decode()?).map_err(|invalid| invalid.under("body"))?;
         Ok(Self { signed, says })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_counted_for_certain() {
+        use Factor::{Inherence, Knowledge, Passkey, Possession};
+        let table: [(&[Factor], usize); 10] = [
+            (&[], 0),
+            (&[Knowledge], 1),
+            (&[Possession], 1),
+            (&[Passkey], 2),
+            (&[Knowledge, Possession], 2),
+            (&[Inherence, Possession], 2),
+            (&[Passkey, Possession], 2),
+            (&[Passkey, Knowledge], 2),
+            (&[Passkey, Knowledge, Inherence], 3),
+            (&[Knowledge, Inherence, Possession], 3),
+        ];
+        for (factors, count) in table {
+            assert_eq!(kinds(factors), count, "{factors:?}");
+        }
     }
 }

@@ -171,15 +171,21 @@ pub struct CardData {
 }
 
 impl CardData {
-    /// The plaintext to be sealed.
+    /// The card as a message, whose memory nobody overwrites: for the line to the card network alone.
     #[must_use]
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut pb = pb::CardData {
+    pub fn to_pb(&self) -> pb::CardData {
+        pb::CardData {
             pan: self.pan.expose().to_owned(),
             expiry_month: u32::from(self.expiry.month()),
             expiry_year: u32::from(self.expiry.year()),
             cvv: self.cvv.as_ref().map(|cvv| cvv.expose().to_owned()).unwrap_or_default(),
-        };
+        }
+    }
+
+    /// The plaintext to be sealed.
+    #[must_use]
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut pb = self.to_pb();
         // The exact capacity keeps the vector from growing, which would leave copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(pb.encoded_len()));
         pb.encode_raw(&mut *bytes);
@@ -193,8 +199,15 @@ impl CardData {
     /// # Errors
     /// The fields that are wrong, without their contents.
     pub fn decode(plaintext: &[u8]) -> Result<Self, Invalid> {
-        let mut pb =
-            pb::CardData::decode(plaintext).map_err(|_| Invalid::field("", "must be a serialised CardData"))?;
+        let pb = pb::CardData::decode(plaintext).map_err(|_| Invalid::field("", "must be a serialised CardData"))?;
+        Self::parse(pb)
+    }
+
+    /// A received card. The message's own texts are overwritten.
+    ///
+    /// # Errors
+    /// The fields that are wrong, without their contents.
+    pub fn parse(mut pb: pb::CardData) -> Result<Self, Invalid> {
         let mut fields = Fields::new();
         let pan = fields.text::<Pan>("pan", &pb.pan);
         let expiry = fields.result("expiry_month", Expiry::new(pb.expiry_year, pb.expiry_month));

@@ -35,7 +35,8 @@ signed_bodies!(
     DirectoryHead,
     Order,
     OrderEvent,
-    ResolveRequest
+    ResolveRequest,
+    SessionUse
 );
 
 /// Signed bytes, well-formed but not verified.

@@ -46,7 +46,15 @@ pub fn unix_millis(time: SystemTime) -> u64 {
 /// # Errors
 /// One that is malformed or negative.
 pub fn parse_duration(duration: prost_types::Duration) -> Result<Duration, Invalid> {
-    Duration::try_from(duration).map_err(|_| Invalid::field("", "must be a duration of zero or more"))
+    // Not by the conversion of `prost_types`, which panics over some of the numbers that can arrive.
+    let wrong = || Invalid::field("", "must be a duration of zero or more");
+    let seconds = u64::try_from(duration.seconds).map_err(|_| wrong())?;
+    let nanos = u32::try_from(duration.nanos).map_err(|_| wrong())?;
+    // The most that google.protobuf.Duration allows: about 10,000 years.
+    if seconds > 315_576_000_000 || nanos >= 1_000_000_000 {
+        return Err(wrong());
+    }
+    Ok(Duration::new(seconds, nanos))
 }
 
 /// A duration to send.
@@ -74,6 +82,12 @@ mod tests {
         for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000), (253_402_300_800, 0), (i64::MAX, 0)] {
             assert!(parse(Timestamp { seconds, nanos }).is_err(), "{seconds}.{nanos}");
         }
-        assert!(parse_duration(prost_types::Duration { seconds: -1, nanos: 0 }).is_err());
+        let awkward =
+            [(-1, 0), (0, -1), (i64::MIN, 0), (i64::MIN, i32::MIN), (i64::MAX, 0), (1, 1_000_000_000), (-1, 1)];
+        for (seconds, nanos) in awkward {
+            assert!(parse_duration(prost_types::Duration { seconds, nanos }).is_err(), "{seconds}.{nanos}");
+        }
+        let longest = prost_types::Duration { seconds: 315_576_000_000, nanos: 999_999_999 };
+        assert_eq!(parse_duration(longest), Ok(Duration::new(315_576_000_000, 999_999_999)));
     }
 }
