@@ -11,7 +11,7 @@
 //! tells only whether the server takes calls, and server reflection, which tells what the published
 //! `.proto` files tell and exists only where the configuration turns it on.
 
-use crate::identity::{Peer, Role};
+use crate::identity::{Peer, Role, SpiffeId};
 use crate::status::Refusal;
 use prost::Message as _;
 use proto::reason::Reason;
@@ -27,6 +27,8 @@ const OPEN_SERVICES: [&str; 3] =
 pub enum Callers {
     /// Members in one of these roles, by their certificate.
     Roles(BTreeSet<Role>),
+    /// One member alone, by its certificate: a server's own people.
+    Exactly(SpiffeId),
     /// Whoever the port lets in: every device on a device port, every member on a mutual one.
     Anyone,
 }
@@ -44,6 +46,12 @@ impl Rule {
     #[must_use]
     pub fn roles(path: &'static str, roles: &[Role]) -> Self {
         Self { path, callers: Callers::Roles(roles.iter().copied().collect()), stream: false }
+    }
+
+    /// A row for one member alone.
+    #[must_use]
+    pub fn exactly(path: &'static str, id: SpiffeId) -> Self {
+        Self { path, callers: Callers::Exactly(id), stream: false }
     }
 
     /// A row for whoever the port lets in.
@@ -155,15 +163,20 @@ impl AccessTable {
         let Some(rule) = self.rows.get(path) else {
             return Err(Refusal::new(Code::Unimplemented, Reason::RpcUnknown, "this port has no such RPC"));
         };
-        if let Callers::Roles(roles) = &rule.callers {
-            let role = peer.ok_or_else(unauthenticated)?.id.role();
-            if !roles.contains(&role) {
-                return Err(Refusal::new(
-                    Code::PermissionDenied,
-                    Reason::RoleNotAllowed,
-                    format!("the role {role} may not call {}", rule.path),
-                ));
+        let caller = match &rule.callers {
+            Callers::Anyone => None,
+            Callers::Roles(roles) => {
+                let id = &peer.ok_or_else(unauthenticated)?.id;
+                (!roles.contains(&id.role())).then(|| format!("the role {}", id.role()))
             }
+            Callers::Exactly(allowed) => {
+                let id = &peer.ok_or_else(unauthenticated)?.id;
+                (id != allowed).then(|| id.to_string())
+            }
+        };
+        if let Some(caller) = caller {
+            let sentence = format!("{caller} may not call {}", rule.path);
+            return Err(Refusal::new(Code::PermissionDenied, Reason::RoleNotAllowed, sentence));
         }
         Ok(Admitted { rpc: rule.path, kind: if rule.stream { CallKind::Stream } else { CallKind::Short } })
     }
@@ -237,6 +250,18 @@ mod tests {
                 "{path} by {role:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_server_s_own_people_are_its_own_certificate() {
+        let own = peer("issuer");
+        let table = AccessTable::new([Rule::exactly(CREATE, own.id.clone())]);
+        assert!(table.judge(CREATE, Some(&own)).is_ok());
+        let another = Peer { id: "spiffe://pay.example/issuer/member-2".parse().unwrap(), ..peer("issuer") };
+        for other in [another, peer("operator"), peer("acquirer")] {
+            assert_eq!(table.judge(CREATE, Some(&other)).unwrap_err().code(), Code::PermissionDenied);
+        }
+        assert_eq!(table.judge(CREATE, None).unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[test]

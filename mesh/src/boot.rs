@@ -23,6 +23,7 @@ pub use listeners::Listeners;
 use crate::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::config::{Config, ListenConfig, ProcessEnvironment, TelemetryConfig};
 use crate::telemetry::{self, Metrics};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -141,6 +142,7 @@ where
     R: FnOnce(C, Context) -> F,
     F: Future<Output = Result<(), Failure>> + Send + 'static,
 {
+    forbid_core_dumps();
     let prepared = prepare::<C>(role, std::env::args_os(), &ProcessEnvironment);
     let config = match prepared {
         Prepared::Run(config, telemetry) => {
@@ -164,6 +166,13 @@ where
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Keeps the kernel from writing this process's memory to a file when it crashes, keys and card numbers with it.
+/// [`main`] calls it; commands of a role that need neither a log nor ports call it themselves.
+pub fn forbid_core_dumps() {
+    // Less is always allowed.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 /// Before the log is set up there is only standard error, which is where the log goes too.

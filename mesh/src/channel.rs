@@ -6,8 +6,10 @@
 //! new connection for the next call, while calls on the old one finish.
 //!
 //! A call's time is set with [`within`]; the channel holds the call to it from the connecting to the
-//! last byte of the answer, and tells the server how long it is. A call without it has no end but the
-//! connection's, which is right for streams alone.
+//! last byte of the answer, and tells the server how long it is. A call that a handler makes for the one
+//! that it answers gets what is left of that one's time, where that is less, and isn't sent when nothing is
+//! left; a task that was spawned, and goes on when the caller has left, has its own time alone. A call
+//! without a time has no end but the connection's, which is right for streams alone.
 
 mod connector;
 mod dial;
@@ -156,6 +158,17 @@ impl Service<Request<Body>> for MeshChannel {
             request.headers_mut().insert(TRACEPARENT, value);
         }
         let deadline = deadline::requested(request.headers()).map(Deadline::within);
+        // A call that is made for another one has no more time than that one has left.
+        let deadline = match (deadline, Deadline::current()) {
+            (Some(own), Some(callers)) if callers.left() < own.left() => {
+                request.headers_mut().insert(deadline::GRPC_TIMEOUT, deadline::header(callers.left()));
+                Some(callers)
+            }
+            (own, None | Some(_)) => own,
+        };
+        if deadline.is_some_and(Deadline::is_over) {
+            return Box::pin(async { Err(not_sent().into()) });
+        }
         let channel = self.current();
         Box::pin(async move {
             let Some(deadline) = deadline else {
@@ -174,6 +187,15 @@ impl Service<Request<Body>> for MeshChannel {
             Ok(answer.map(|body| Body::new(Guarded::new(body, (), Some(end), late))))
         })
     }
+}
+
+fn not_sent() -> Status {
+    Refusal::new(
+        Code::DeadlineExceeded,
+        Reason::DeadlineExceeded,
+        "the time for the call was over before it was sent; nothing was done",
+    )
+    .into_status()
 }
 
 fn late() -> Status {

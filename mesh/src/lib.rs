@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod boot;
 pub mod channel;
 pub mod clock;

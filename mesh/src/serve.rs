@@ -9,11 +9,16 @@
 //! all need the connection in hand.
 
 mod accept;
+mod adaptive;
+mod addresses;
 pub(crate) mod body;
 mod connection;
 pub(crate) mod deadline;
+mod descriptors;
 mod limits;
+mod meter;
 mod pipeline;
+mod queue;
 mod station;
 mod unary;
 mod workers;
@@ -216,6 +221,7 @@ impl Server {
             Kind::Grpc(table) => table.services().into_iter().collect(),
             Kind::Http => Vec::new(),
         };
+        descriptors::make_room(self.name, self.limits.connections_max);
         report(self.health.as_ref(), &services, ServingStatus::Serving).await;
         let drain = CancellationToken::new();
         let threads: Vec<Option<Handle>> = match &self.workers {

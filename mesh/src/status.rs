@@ -7,6 +7,7 @@
 //!
 //! [`ErrorInfo`]: tonic_types::ErrorInfo
 
+use crate::store::StoreError;
 use proto::reason::{DOMAIN, Reason};
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -101,6 +102,21 @@ impl From<Refusal> for Status {
     }
 }
 
+/// How long a caller waits whom a full disk turned away: an operator has to make room first.
+const RETRY_AFTER_FULL: Duration = Duration::from_secs(5);
+
+/// What a caller is told where the store failed: UNAVAILABLE while there is no room on the disk, for nothing
+/// was changed and the same call may succeed later; otherwise as [`internal`].
+#[must_use]
+pub fn store_failed(doing: &'static str, error: &StoreError) -> Status {
+    if !matches!(error, StoreError::Full { .. }) {
+        return internal(doing, error);
+    }
+    tracing::error!(doing, %error, "nothing can be stored");
+    let sentence = "the server can store nothing at the moment; nothing was changed, try again later";
+    Refusal::new(Code::Unavailable, Reason::Unavailable, sentence).retry_after(RETRY_AFTER_FULL).into_status()
+}
+
 /// INTERNAL for the caller, the detail for the log. `doing` says in a few words what was being done,
 /// for example "committing the order"; neither it nor the error's text may hold a secret.
 #[must_use]
@@ -152,6 +168,16 @@ pub fn is_transport(status: &Status) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_for_now_and_another_failure_is_not() {
+        let full = StoreError::Full { folder: "/data".into(), free_bytes: 1, reserve_bytes: 2 };
+        let status = store_failed("committing", &full);
+        assert_eq!((status.code(), reason_of(&status).as_deref()), (Code::Unavailable, Some("UNAVAILABLE")));
+        assert_eq!(retry_after_of(&status), Some(RETRY_AFTER_FULL));
+        assert!(!status.message().contains("/data"));
+        assert_eq!(store_failed("committing", &StoreError::Halted).code(), Code::Internal);
+    }
 
     #[test]
     fn a_refusal_arrives_with_everything_it_was_given() {

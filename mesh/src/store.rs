@@ -32,6 +32,8 @@ pub use limits::Limit;
 pub use names::{Index, Kind, RecordId, Seq, Topic, Version};
 pub use transition::{Change, Idempotency, IndexEntry, NewEvent, Transition, Trim, Write};
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -106,7 +108,8 @@ pub enum Commit {
     /// It is not known whether the transition was committed, for example because a connection was
     /// lost. The idempotency key settles it.
     Unknown,
-    /// The store doesn't work any more. Nothing was written.
+    /// The store can't write: for now with [`StoreError::Full`], otherwise for as long as the process
+    /// lives. Nothing was written.
     Fatal(StoreError),
 }
 
@@ -262,6 +265,32 @@ pub enum StoreError {
         /// The engine's own error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is too little room on the disk. Nothing was written, reading goes on, and writing does too
+    /// as soon as there is room.
+    #[error(
+        "the disk of {} has {free_bytes} bytes left, and writing needs {reserve_bytes}; free space there, \
+         and the store goes on by itself",
+        folder.display()
+    )]
+    Full {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What is left on its disk, in bytes.
+        free_bytes: u64,
+        /// What must be left for a write to begin, in bytes.
+        reserve_bytes: u64,
+    },
+    /// A write failed. Nobody in flight is answered, and the process must end.
+    #[error("the store in {} has halted; {advice}", folder.display())]
+    Failed {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What to do about it.
+        advice: &'static str,
+        /// What failed.
+        #[source]
+        source: Box<StoreError>,
     },
     /// Stored bytes cannot be read back.
     #[error("stored data is damaged: {0}")]

@@ -6,13 +6,16 @@
 //! code, never by its text. So there is no redaction step that could be forgotten.
 
 mod metrics;
+mod output;
 mod trace;
 
 pub use metrics::{Counter, Gauge, Metrics};
 pub use trace::{TRACEPARENT, TraceContext};
 
 use crate::config::{LogFormat, TelemetryConfig};
+use output::Output;
 use std::io;
+use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -27,12 +30,13 @@ pub enum Error {
     Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
 }
 
-/// Sends the process's log to standard error from now on.
+/// Sends the process's log to standard error from now on. Where that is closed, full or not read, lines are
+/// lost and nothing else happens; how many they were is said as soon as it can be.
 ///
 /// # Errors
 /// [`Error`]; nothing is installed then.
 pub fn init(config: &TelemetryConfig) -> Result<(), Error> {
-    let dispatch = dispatch(config, io::stderr)?;
+    let dispatch = dispatch(config, Arc::new(Output::new(io::stderr(), config.format)))?;
     tracing::dispatcher::set_global_default(dispatch)?;
     Ok(())
 }
@@ -47,6 +51,8 @@ where
 {
     let filter = EnvFilter::try_new(&config.filter)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
+    // Its own complaints would go to standard error, and panic where that is closed.
+    let lines = lines.log_internal_errors(false);
     Ok(match config.format {
         LogFormat::Human => lines.finish().into(),
         LogFormat::Json => lines.json().flatten_event(true).finish().into(),

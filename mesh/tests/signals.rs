@@ -31,6 +31,25 @@ impl RoleConfig for NoPorts {
     }
 }
 
+/// Set in the child alone.
+const CHILD: &str = "BANKSIDE_CORE_CHILD";
+
+/// A process of a role leaves no core behind, whatever its limits were.
+#[test]
+fn a_role_leaves_no_core() {
+    if std::env::var_os(CHILD).is_some() {
+        mesh::boot::forbid_core_dumps();
+        let limits = std::fs::read_to_string("/proc/self/limits").expect("the limits");
+        std::io::Write::write_all(&mut std::io::stdout(), limits.as_bytes()).expect("somebody reads");
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    let child = child.args(["--exact", "a_role_leaves_no_core", "--nocapture"]).env(CHILD, "1").output();
+    let text = String::from_utf8(child.expect("it runs").stdout).expect("UTF-8");
+    let line = text.lines().find(|line| line.starts_with("Max core file size")).expect("the limit");
+    assert_eq!(line.split_whitespace().skip(4).collect::<Vec<_>>(), ["0", "0", "bytes"], "{line}");
+}
+
 fn ask_to_stop() {
     let pid = std::process::id().to_string();
     let sent = Command::new("kill").args(["-TERM", &pid]).status();

@@ -1,50 +1,49 @@
 //! Encryption at rest: every record under a data key of its own, the data keys wrapped by a key
 //! encryption key that lives outside the database (envelope encryption, AES-256-GCM throughout).
 //!
+//! Where the key encryption keys live is behind the trait [`WrapKeys`]. [`KeyRing`] holds them in memory,
+//! from a file or an environment variable; an HSM or a key management service takes its place without
+//! another change.
+//!
 //! Key encryption keys carry a version, so that they can be replaced: a new one encrypts from then on,
 //! the old ones still decrypt, and [`Vault::rewrap`] moves a record over without touching its contents.
+//! [`Vault::replace`] brings in new keys while records are being written.
 //!
 //! Nonces are random. A data key is used once, and a key encryption key wraps by far fewer than the
 //! 2³² keys that NIST SP 800-38D allows with random nonces; replace it before that.
+//!
+//! Keys and opened plaintext are wiped from memory when they are dropped.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ring::aead::NONCE_LEN;
+use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
 mod key;
+mod record;
+mod ring;
+mod wrap;
 
 pub use key::{KeyEncryptionKey, KeyVersion};
-use key::{WRAPPED_KEY_BYTES, aead_key, decrypt, encrypt, random_key, random_nonce};
+use key::{decrypt, encrypt, random_nonce};
+pub use record::{AT_REST_OVERHEAD_BYTES, Encrypted};
+pub use ring::KeyRing;
+pub use wrap::{DataKey, Succession, WRAPPED_KEY_BYTES_MAX, WrapKeys, WrappedKey};
 
 /// The length of a key, in bytes.
 const KEY_BYTES: usize = 32;
 
+/// The length of an AES-GCM nonce, in bytes.
+const NONCE_BYTES: usize = 12;
+
 /// The length of an AES-GCM tag, in bytes.
 const TAG_BYTES: usize = 16;
 
-/// The first byte of a serialised record, so that another construction can come later.
-const FORMAT: u8 = 1;
-
-/// Format, key version, wrapped key, nonce; the ciphertext follows.
-const HEADER_BYTES: usize = 1 + 4 + WRAPPED_KEY_BYTES + NONCE_LEN;
-
-/// How much longer a serialised record is than its plaintext, in bytes.
-pub const AT_REST_OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
-
-/// The largest key file, in bytes. A real one has a line for each key.
-const KEY_FILE_BYTES_MAX: u64 = 64 * 1024;
-
-/// Encrypts and decrypts records. Holds the current key encryption key and the retired ones.
+/// Encrypts and decrypts records under key encryption keys that can be replaced meanwhile.
 #[derive(Debug)]
 pub struct Vault {
-    current: KeyVersion,
-    keys: BTreeMap<KeyVersion, KeyEncryptionKey>,
+    keys: ArcSwap<Arc<dyn WrapKeys>>,
 }
 
 impl Vault {
@@ -53,145 +52,85 @@ impl Vault {
     /// # Errors
     /// [`VaultError::NoKey`] and [`VaultError::DuplicateVersion`].
     pub fn new(keys: impl IntoIterator<Item = KeyEncryptionKey>) -> Result<Self, VaultError> {
-        let mut by_version = BTreeMap::new();
-        for key in keys {
-            let version = key.version();
-            if by_version.insert(version, key).is_some() {
-                return Err(VaultError::DuplicateVersion(version));
-            }
-        }
-        let current = *by_version.last_key_value().ok_or(VaultError::NoKey)?.0;
-        Ok(Self { current, keys: by_version })
+        KeyRing::new(keys).map(|ring| Self::over(Arc::new(ring)))
     }
 
-    /// Reads the keys from text, as it stands in a key file or an environment variable.
-    ///
-    /// Each line is `<version>:<key>`, the key being 32 bytes in hexadecimal or base64; a key alone has
-    /// version 1; blank lines and lines that start with `#` don't count.
+    /// A vault over these keys, wherever they lie.
+    pub fn over(keys: Arc<dyn WrapKeys>) -> Self {
+        Self { keys: ArcSwap::from_pointee(keys) }
+    }
+
+    /// A vault with the keys of this text; [`KeyRing::parse`] describes it.
     ///
     /// # Errors
-    /// [`VaultError::KeyText`] with the number of the wrong line and never its contents, and those of
-    /// [`Vault::new`].
+    /// Those of [`KeyRing::parse`].
     pub fn parse(text: &str) -> Result<Self, VaultError> {
-        let keys = text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line.trim()))
-            .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-            .map(|(number, line)| KeyEncryptionKey::from_line(line).ok_or(VaultError::KeyText(number)));
-        Self::new(keys.collect::<Result<Vec<_>, _>>()?)
+        KeyRing::parse(text).map(|ring| Self::over(Arc::new(ring)))
     }
 
-    /// Reads the keys from a file, which only its owner may read or write.
+    /// A vault with the keys of a file, which only its owner may read or write.
     ///
     /// # Errors
-    /// [`VaultError::File`], [`VaultError::Permissions`] and those of [`Vault::parse`].
+    /// Those of [`KeyRing::from_file`].
     pub fn from_file(path: &Path) -> Result<Self, VaultError> {
-        let unreadable = |e: std::io::Error| VaultError::File(path.to_owned(), e.kind());
-        let mut file = File::open(path).map_err(unreadable)?;
-        // The opened file is asked, not the path, so that what was checked is what is read.
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(VaultError::Permissions(path.to_owned(), mode));
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.by_ref().take(KEY_FILE_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
-        Self::parse(&text)
+        KeyRing::from_file(path).map(|ring| Self::over(Arc::new(ring)))
+    }
+
+    /// Puts other keys in the place of these. What is being encrypted or decrypted at this moment ends under
+    /// the former ones, so that the new ones must hold the former ones' current version, too.
+    pub fn replace(&self, keys: Arc<dyn WrapKeys>) {
+        self.keys.store(Arc::new(keys));
     }
 
     /// The version that new records are encrypted under.
     pub fn current(&self) -> KeyVersion {
-        self.current
+        self.keys.load().current()
+    }
+
+    /// Every version that can be decrypted, ascending.
+    pub fn versions(&self) -> Vec<KeyVersion> {
+        self.keys.load().versions()
     }
 
     /// Encrypts a record under a fresh data key. `aad` binds it to its place, such as table and id: a
     /// record copied to another place doesn't decrypt.
     ///
     /// # Errors
-    /// [`VaultError::Random`], and [`VaultError::TooLong`] beyond what AES-GCM can take.
+    /// [`VaultError::TooLong`] beyond what AES-GCM can take, [`VaultError::Random`], and those of
+    /// [`WrapKeys::wrap`].
     pub fn encrypt(&self, aad: &[u8], plaintext: &[u8]) -> Result<Encrypted, VaultError> {
-        let data_key = random_key()?;
+        let data_key = DataKey::random()?;
         let nonce = random_nonce()?;
-        let ciphertext = encrypt(&aead_key(data_key.as_slice())?, nonce, aad, plaintext)?;
-        let wrapped_key = self.key(self.current)?.wrap(&data_key)?;
-        Ok(Encrypted { key_version: self.current, wrapped_key, nonce, ciphertext })
+        let ciphertext = encrypt(data_key.expose(), nonce, aad, plaintext)?;
+        Ok(Encrypted { wrapped_key: self.wrap(&data_key)?, nonce, ciphertext })
     }
 
     /// Decrypts a record.
     ///
     /// # Errors
     /// [`VaultError::UnknownVersion`] where its key is not here; [`VaultError::Decrypt`] where key,
-    /// place or bytes are wrong.
+    /// place or bytes are wrong; and the others of [`WrapKeys::unwrap_key`].
     pub fn decrypt(&self, aad: &[u8], record: &Encrypted) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let data_key = self.key(record.key_version)?.unwrap_key(&record.wrapped_key)?;
-        decrypt(&aead_key(data_key.as_slice())?, record.nonce, aad, &record.ciphertext)
+        decrypt(self.unwrap_key(record)?.expose(), record.nonce, aad, &record.ciphertext)
     }
 
-    /// The same record with its data key wrapped by the current key encryption key.
+    /// The same record with its data key wrapped by the current key encryption key. Its contents are not
+    /// opened, so that damage in them goes along unnoticed.
     ///
     /// # Errors
-    /// As [`Vault::decrypt`] and [`Vault::encrypt`].
+    /// Those of [`WrapKeys::unwrap_key`] and [`WrapKeys::wrap`].
     pub fn rewrap(&self, record: &Encrypted) -> Result<Encrypted, VaultError> {
-        let data_key = self.key(record.key_version)?.unwrap_key(&record.wrapped_key)?;
-        let wrapped_key = self.key(self.current)?.wrap(&data_key)?;
-        Ok(Encrypted { key_version: self.current, wrapped_key, ..record.clone() })
+        let wrapped_key = self.wrap(&self.unwrap_key(record)?)?;
+        Ok(Encrypted { wrapped_key, nonce: record.nonce, ciphertext: record.ciphertext.clone() })
     }
 
-    fn key(&self, version: KeyVersion) -> Result<&KeyEncryptionKey, VaultError> {
-        self.keys.get(&version).ok_or(VaultError::UnknownVersion(version))
-    }
-}
-
-/// An encrypted record: safe to store, useless without the vault.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Encrypted {
-    key_version: KeyVersion,
-    wrapped_key: [u8; WRAPPED_KEY_BYTES],
-    nonce: [u8; NONCE_LEN],
-    ciphertext: Vec<u8>,
-}
-
-impl Encrypted {
-    /// Which key encryption key it needs.
-    pub fn key_version(&self) -> KeyVersion {
-        self.key_version
+    fn wrap(&self, data_key: &DataKey) -> Result<WrappedKey, VaultError> {
+        let wrapped = self.keys.load().wrap(data_key)?;
+        if (1..=WRAPPED_KEY_BYTES_MAX).contains(&wrapped.bytes.len()) { Ok(wrapped) } else { Err(VaultError::Wrapped) }
     }
 
-    /// Its stored form, [`AT_REST_OVERHEAD_BYTES`] longer than the plaintext.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.ciphertext.len());
-        bytes.push(FORMAT);
-        bytes.extend(self.key_version.number().to_be_bytes());
-        bytes.extend(self.wrapped_key);
-        bytes.extend(self.nonce);
-        bytes.extend(&self.ciphertext);
-        bytes
-    }
-
-    /// Reads the stored form.
-    ///
-    /// # Errors
-    /// [`VaultError::Format`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, VaultError> {
-        let parts = || {
-            let (format, rest) = bytes.split_first()?;
-            let (version, rest) = rest.split_first_chunk()?;
-            let (wrapped_key, rest) = rest.split_first_chunk()?;
-            let (nonce, ciphertext) = rest.split_first_chunk()?;
-            (*format == FORMAT && ciphertext.len() >= TAG_BYTES).then(|| Self {
-                key_version: KeyVersion::new(u32::from_be_bytes(*version)),
-                wrapped_key: *wrapped_key,
-                nonce: *nonce,
-                ciphertext: ciphertext.to_vec(),
-            })
-        };
-        parts().ok_or(VaultError::Format)
-    }
-}
-
-impl fmt::Debug for Encrypted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Encrypted(key version {}, {} bytes)", self.key_version, self.ciphertext.len())
+    fn unwrap_key(&self, record: &Encrypted) -> Result<DataKey, VaultError> {
+        self.keys.load().unwrap_key(record.wrapped_key.version, &record.wrapped_key.bytes)
     }
 }
 
@@ -216,11 +155,20 @@ pub enum VaultError {
     /// Others may read the key file.
     #[error("the key file {} has mode {:o}; make it readable by its owner alone (chmod 600)", .0.display(), .1)]
     Permissions(PathBuf, u32),
+    /// The environment variable with the keys is not there.
+    #[error("the environment variable {0} is not set, or not UTF-8")]
+    Variable(String),
+    /// New keys lack the one that records are being encrypted under.
+    #[error("key version {0} is missing, which encrypts now; put its line back")]
+    CurrentRemoved(KeyVersion),
+    /// New keys have another key under a version that is in use.
+    #[error("key version {0} is another key than before; a new key needs a new, higher version")]
+    OtherKey(KeyVersion),
     /// The record needs a key that the vault hasn't got.
     #[error("the record needs key encryption key version {0}, which is not here")]
     UnknownVersion(KeyVersion),
     /// The stored bytes are no encrypted record.
-    #[error("the stored bytes are not an encrypted record of format {FORMAT}")]
+    #[error("the stored bytes are not an encrypted record of a known format")]
     Format,
     /// Key, place or bytes are wrong.
     #[error("the record cannot be decrypted")]
@@ -228,6 +176,12 @@ pub enum VaultError {
     /// The plaintext exceeds AES-GCM's limit.
     #[error("the record is too long to encrypt")]
     TooLong,
+    /// A wrapped key can't be stored.
+    #[error("a wrapped key is not 1 to {WRAPPED_KEY_BYTES_MAX} bytes")]
+    Wrapped,
+    /// Where the keys lie can't be reached now, which says nothing about any record.
+    #[error("the key encryption keys can't be reached: {0}")]
+    Unavailable(String),
     /// The system has no random bytes to give.
     #[error("the system's random source failed")]
     Random,

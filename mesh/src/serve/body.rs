@@ -80,6 +80,18 @@ pub(super) fn too_large(limit: usize) -> Refusal {
 /// Resolves to the status that ends a stream before its handler does.
 pub(crate) type End = Pin<Box<dyn Future<Output = Status> + Send>>;
 
+/// Learns whether an answer is read.
+pub(crate) trait Reader {
+    /// Somebody has come for more of it.
+    fn came(&mut self) {}
+
+    /// A piece of so many bytes was handed out.
+    fn handed(&mut self, _bytes: usize) {}
+}
+
+/// A caller that reads its own answer sees for itself.
+impl Reader for () {}
+
 /// An answer's body: it keeps a permit for as long as it is read, contains a panic of the handler's
 /// stream, and can be ended from outside.
 pub(crate) struct Guarded<P> {
@@ -87,12 +99,12 @@ pub(crate) struct Guarded<P> {
     end: Option<End>,
     finished: bool,
     on_panic: fn() -> Status,
-    _permit: P,
+    permit: P,
 }
 
 impl<P> Guarded<P> {
     pub(crate) fn new(inner: Body, permit: P, end: Option<End>, on_panic: fn() -> Status) -> Self {
-        Self { inner, end, finished: false, on_panic, _permit: permit }
+        Self { inner, end, finished: false, on_panic, permit }
     }
 
     fn finish(&mut self, status: &Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
@@ -107,11 +119,12 @@ impl<P> Guarded<P> {
     }
 }
 
-impl<P: Unpin> HttpBody for Guarded<P> {
+impl<P: Reader + Unpin> HttpBody for Guarded<P> {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.permit.came();
         if self.finished {
             return Poll::Ready(None);
         }
@@ -122,7 +135,12 @@ impl<P: Unpin> HttpBody for Guarded<P> {
         }
         let inner = &mut self.inner;
         match catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))) {
-            Ok(frame) => frame,
+            Ok(frame) => {
+                if let Poll::Ready(Some(Ok(frame))) = &frame {
+                    self.permit.handed(frame.data_ref().map_or(0, Bytes::len));
+                }
+                frame
+            }
             Err(_) => {
                 let status = (self.on_panic)();
                 self.finish(&status)

@@ -2,9 +2,11 @@
 
 use super::RemoteAddr;
 use super::limits::Limits;
+use super::meter::{Abuse, Meter, Metered};
 use super::pipeline::{Activity, Caller, Pipeline};
 use crate::cork::cork;
 use crate::identity::Peer;
+use crate::telemetry::{Counter, Metrics};
 use crate::tls::{Registration, ServerTls};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -12,10 +14,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -38,9 +42,38 @@ pub(super) struct Accepted {
     pub(super) tls: Option<ServerTls>,
     pub(super) limits: Limits,
     pub(super) pipeline: Pipeline,
+    /// Given back when the handshake is over.
+    pub(super) handshake: Option<OwnedSemaphorePermit>,
+    pub(super) cuts: Cuts,
     pub(super) drain: CancellationToken,
     /// Cancelled to end this connection at once.
     pub(super) end: CancellationToken,
+}
+
+/// Counts the connections that were cut, by what their peers did.
+#[derive(Clone)]
+pub(super) struct Cuts {
+    talk: Counter,
+    unread: Counter,
+    resets: Counter,
+}
+
+impl Cuts {
+    pub(super) fn new(port: &'static str, metrics: &Metrics) -> Self {
+        let counter = |abuse: Abuse| {
+            let labels = [("port", port), ("reason", abuse.name())];
+            metrics.counter("bankside_connections_cut_total", "Connections cut for what the peer did.", &labels)
+        };
+        Self { talk: counter(Abuse::Talk), unread: counter(Abuse::Unread), resets: counter(Abuse::Resets) }
+    }
+
+    fn count(&self, abuse: Abuse) {
+        match abuse {
+            Abuse::Talk => self.talk.increment(),
+            Abuse::Unread => self.unread.increment(),
+            Abuse::Resets => self.resets.increment(),
+        }
+    }
 }
 
 /// Why there was no connection.
@@ -56,7 +89,7 @@ pub(super) enum HandshakeError {
     Revoked,
 }
 
-pub(super) async fn run(accepted: Accepted, stream: TcpStream) -> Result<(), HandshakeError> {
+pub(super) async fn run(mut accepted: Accepted, stream: TcpStream) -> Result<(), HandshakeError> {
     // Without this, small answers wait for the acknowledgement of the ones before. It fails only on
     // a socket that is gone already, and that shows at the next read.
     let _ = stream.set_nodelay(true);
@@ -72,6 +105,7 @@ pub(super) async fn run(accepted: Accepted, stream: TcpStream) -> Result<(), Han
             shaken.map_err(|_| HandshakeError::Slow)??
         }
     };
+    accepted.handshake = None;
     let (peer, registration) = match tls.is_mutual() {
         true => {
             let (peer, registration) = admit(&accepted, &tls, generation, &stream)?;
@@ -114,17 +148,22 @@ async fn drive<I>(accepted: Accepted, io: I, peer: Option<Arc<Peer>>, _registrat
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Accepted { port, remote, tls, limits, pipeline, drain, end } = accepted;
-    let activity = Arc::new(Activity::new());
+    let Accepted { port, remote, tls, limits, pipeline, cuts, drain, end, .. } = accepted;
+    let meter = Meter::new(request_bytes_max(&limits));
+    let activity = Arc::new(Activity::new(Arc::clone(&meter)));
     let caller = Caller::new(peer, RemoteAddr(remote), Arc::clone(&activity));
     let service = service_fn(move |request: http::Request<Incoming>| {
-        // Boxed, because what runs it moves it about several times, and it is large.
-        let answer = Box::pin(pipeline.clone().answer(request, caller.clone()));
+        let answer = pipeline.begin(request, &caller);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let builder = builder(&limits, tls.is_some_and(|tls| tls.is_mutual()));
-    let (io, flush) = cork(io);
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    let (io, flush) = cork(Metered::new(io, Arc::clone(&meter)));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+    let mut stalled = pin!(meter.stalled(&limits));
+    let cut = |abuse: Abuse| {
+        cuts.count(abuse);
+        tracing::warn!(port, %remote, reason = %abuse, "connection cut");
+    };
     let mut cut_at: Option<Instant> = None;
     loop {
         tokio::select! {
@@ -133,8 +172,11 @@ where
                 tracing::info!(port, %remote, "connection ended by us");
                 return;
             }
+            abuse = activity.abused() => return cut(abuse),
             ended = flush.after_each_poll(connection.as_mut()) => {
-                if let Err(error) = ended {
+                if meter.talked_too_much() {
+                    cut(Abuse::Talk);
+                } else if let Err(error) = ended {
                     tracing::debug!(port, %remote, %error, "connection failed");
                 }
                 return;
@@ -147,11 +189,22 @@ where
                 connection.as_mut().graceful_shutdown();
                 cut_at = Some(Instant::now() + GOODBYE);
             }
+            abuse = stalled.as_mut(), if cut_at.is_none() => {
+                // A peer that has only lost track of one answer may have other calls under way.
+                cut(abuse);
+                connection.as_mut().graceful_shutdown();
+                cut_at = Some(Instant::now() + limits.drain.get());
+            }
             () = tokio::time::sleep_until(cut_at.unwrap_or_else(far)), if cut_at.is_some() => {
                 return;
             }
         }
     }
+}
+
+/// The most that one request may bring: its message, and its head.
+fn request_bytes_max(limits: &Limits) -> u64 {
+    (limits.message_bytes_max as u64).saturating_add(u64::from(HEADERS_BYTES_MAX))
 }
 
 /// A moment that is never reached, for the arm that is switched off.
@@ -177,7 +230,8 @@ fn builder(limits: &Limits, members: bool) -> Builder<TokioExecutor> {
         .max_concurrent_streams(limits.streams_per_connection_max)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .initial_stream_window_size(window(limits.message_bytes_max))
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(window(limits.message_bytes_max) as usize);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -1,13 +1,20 @@
 //! How much time a call has.
 
 use http::{HeaderMap, HeaderValue};
+use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// gRPC's header for what is left of the caller's time (gRPC over HTTP/2, "Timeout").
 pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
+tokio::task_local! {
+    static CURRENT: Deadline;
+}
+
 /// The moment by which a call must be answered; in the extensions of every request.
+///
+/// It stands on the monotonic clock: a wall clock that is set back or ahead moves no deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline(Instant);
 
@@ -22,6 +29,27 @@ impl Deadline {
     #[must_use]
     pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
         request.extensions().get::<Self>().copied()
+    }
+
+    /// The deadline of the call that this task works on, where there is one. A spawned task has none: what
+    /// goes on when its caller has left has a time of its own.
+    pub(crate) fn current() -> Option<Self> {
+        CURRENT.try_with(|deadline| *deadline).ok()
+    }
+
+    /// Runs `work` with this deadline as the current one, which calls to other servers keep to.
+    pub(crate) async fn scope<F: Future>(self, work: F) -> F::Output {
+        CURRENT.scope(self, work).await
+    }
+
+    /// A deadline that far from an earlier moment.
+    pub(crate) fn since(moment: Instant, duration: Duration) -> Self {
+        Self(moment + duration)
+    }
+
+    /// Whether it has passed.
+    pub(crate) fn is_over(self) -> bool {
+        self.0 <= Instant::now()
     }
 
     /// What is left; zero when it has passed.

@@ -1,7 +1,7 @@
 //! What happens to one request on its way to the handler and back.
 
 use super::RemoteAddr;
-use super::body::{End, Guarded, Limited, too_large};
+use super::body::{Guarded, Limited, Reader, too_large};
 use super::deadline::{self, Deadline};
 use super::limits::Limits;
 use super::unary::{self, UnaryBytes};
@@ -10,28 +10,31 @@ use crate::clock::Entropy;
 use crate::identity::Peer;
 use crate::status::Refusal;
 use crate::telemetry::{Counter, Metrics, TRACEPARENT, TraceContext};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use proto::reason::Reason;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tonic::Code;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::{Code, Status};
 use tower::ServiceExt as _;
 use tracing::Instrument as _;
 
 mod activity;
+mod admission;
+mod ends;
 mod refusals;
 
 pub(super) use activity::Activity;
 use activity::InFlight;
+use admission::{Admission, HTTP, NotBegun, Room};
+use ends::{end_of_stream, http_status, late, panicked};
 use refusals::HandlerRefusals;
 
 /// What a port speaks.
@@ -79,24 +82,64 @@ struct Shared {
     entropy: Arc<dyn Entropy>,
     unary: Option<Arc<dyn UnaryBytes>>,
     drain: CancellationToken,
-    short: Arc<Semaphore>,
-    streams: Arc<Semaphore>,
+    admission: Admission,
     answered: Counter,
     handler_refusals: HandlerRefusals,
     refused: Counter,
-    shed: Counter,
     late: Counter,
     panicked: Counter,
 }
 
 /// What an answer holds until it has been read.
-type Held = (Option<OwnedSemaphorePermit>, InFlight);
+struct Held {
+    /// Given back as soon as there is an answer, where the work is done then.
+    _room: Option<Room>,
+    in_flight: InFlight,
+}
+
+impl Reader for Held {
+    fn came(&mut self) {
+        self.in_flight.came();
+    }
+
+    fn handed(&mut self, bytes: usize) {
+        self.in_flight.handed(bytes);
+    }
+}
+
+/// A call that was let in and waits for its turn.
+struct Waiting {
+    admitted: Admitted,
+    room: Room,
+    in_flight: InFlight,
+    asked: Option<Duration>,
+    allowed: Duration,
+    deadline: Deadline,
+}
+
+/// The answer to a request: a refusal that took no work at all, or work.
+pub(super) enum Answering {
+    Now(Option<Response<Body>>),
+    /// Boxed, because what runs it moves it about several times, and it is large.
+    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        match &mut *self {
+            Self::Now(answer) => Poll::Ready(answer.take().expect("invariant: not polled again once it was ready")),
+            Self::Later(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}
 
 impl Pipeline {
     pub(super) fn new(parts: Parts<'_>) -> Self {
         let labels = [("port", parts.port)];
         let counter = |name, help| parts.metrics.counter(name, help, &labels);
-        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let admission = Admission::new(parts.port, &parts.kind, &parts.limits, parts.metrics);
         Self {
             routes: parts.routes,
             shared: Arc::new(Shared {
@@ -107,95 +150,117 @@ impl Pipeline {
                 entropy: parts.entropy,
                 unary: parts.unary,
                 drain: parts.drain,
-                short: permits(parts.limits.requests_max),
-                streams: permits(parts.limits.streams_max),
+                admission,
                 handler_refusals: HandlerRefusals::new(parts.port, parts.metrics),
                 answered: counter("bankside_requests_answered_total", "Answered by a handler."),
                 refused: counter("bankside_requests_refused_total", "Refused before a handler."),
-                shed: counter("bankside_requests_shed_total", "Refused for want of capacity."),
                 late: counter("bankside_requests_late_total", "Stopped at their deadline."),
                 panicked: counter("bankside_requests_panicked_total", "Handlers that panicked."),
             }),
         }
     }
 
-    /// Answers one request. Nothing that a caller sends makes this fail or panic.
-    pub(super) async fn answer(self, request: Request<Incoming>, caller: Caller) -> Response<Body> {
+    /// Begins to answer one request. Nothing that a caller sends makes this, or the answer, fail or panic.
+    ///
+    /// It is called as soon as the request is there; the answer is polled when a thread is free for it, and
+    /// the time in between is what the call has waited.
+    pub(super) fn begin(&self, request: Request<Incoming>, caller: &Caller) -> Answering {
+        let shared = &self.shared;
         let in_flight = Activity::begin(&caller.activity);
-        let admitted = match self.shared.admit(&request, &caller) {
+        let admitted = match shared.admit(&request, caller) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.shared.refused.increment();
+                shared.refused.increment();
                 tracing::info!(
-                    port = self.shared.port,
+                    port = shared.port,
                     path = request.uri().path(),
                     peer = %caller.name,
                     reason = refusal.reason().as_wire(),
                     "refused"
                 );
-                return self.shared.refuse(refusal);
+                in_flight.refused();
+                return Answering::Now(Some(shared.refuse(refusal)));
             }
         };
-        let permit = match self.shared.take_permit(admitted.kind) {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                self.shared.shed.increment();
-                return self.shared.refuse(refusal);
+        let room = match shared.admission.room(admitted, in_flight.arrived()) {
+            Ok(room) => room,
+            Err(why) => {
+                in_flight.refused();
+                return Answering::Now(Some(shared.not_begun(&why)));
             }
         };
+        let asked = deadline::requested(request.headers());
+        let allowed = asked.unwrap_or(shared.limits.deadline_default.get()).min(shared.limits.deadline_max.get());
+        let deadline = Deadline::since(in_flight.arrived(), allowed);
+        let waiting = Waiting { admitted, room, in_flight, asked, allowed, deadline };
+        Answering::Later(Box::pin(self.clone().answer(request, caller.clone(), waiting)))
+    }
+
+    async fn answer(self, request: Request<Incoming>, caller: Caller, call: Waiting) -> Response<Body> {
+        admission::turn().await;
+        if let Err(why) = self.shared.admission.begin(call.admitted.kind, call.in_flight.arrived(), call.deadline) {
+            call.in_flight.refused();
+            return self.shared.not_begun(&why);
+        }
         let trace = self.shared.trace(&request);
         let span = tracing::info_span!(
             "rpc",
             port = self.shared.port,
-            rpc = admitted.rpc,
+            rpc = call.admitted.rpc,
             peer = %caller.name,
             trace = trace.map(|trace| trace.trace_id()),
             order_id = tracing::field::Empty,
         );
-        let work = self.run(request, caller, admitted, (permit, in_flight));
+        let deadline = call.deadline;
+        let work = deadline.scope(self.run(request, caller, call));
         match trace {
             Some(trace) => trace.scope(work.instrument(span)).await,
             None => work.instrument(span).await,
         }
     }
 
-    async fn run(self, request: Request<Incoming>, caller: Caller, admitted: Admitted, held: Held) -> Response<Body> {
+    async fn run(self, request: Request<Incoming>, caller: Caller, call: Waiting) -> Response<Body> {
         let Self { shared, routes } = self;
-        let asked = deadline::requested(request.headers());
-        let allowed = asked.unwrap_or(shared.limits.deadline_default.get()).min(shared.limits.deadline_max.get());
-        let deadline = Deadline::within(allowed);
+        let Waiting { admitted, room, in_flight, asked, allowed, deadline } = call;
         if let Some(service) = shared.unary_for(admitted.rpc) {
             let limit = shared.limits.message_bytes_max;
             let handling = Box::pin(unary::answer(service, admitted.rpc, caller.peer, deadline, request, limit));
             return match shared.contain(handling, deadline, allowed).await {
                 Ok(answer) => {
                     shared.answered.increment();
-                    answer.into_response(held.1)
+                    room.answered();
+                    answer.into_response(in_flight.answered())
                 }
-                Err(refusal) => shared.refuse(refusal),
+                Err(refusal) => {
+                    in_flight.refused();
+                    shared.refuse(refusal)
+                }
             };
         }
         let request = shared.prepare(request, caller, deadline);
         let answer = match shared.contain(Box::pin(routes.oneshot(request)), deadline, allowed).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => refusals::in_our_words(answer),
             Ok(Err(never)) => match never {},
-            Err(refusal) => return shared.refuse(refusal),
+            Err(refusal) => {
+                in_flight.refused();
+                return shared.refuse(refusal);
+            }
         };
         shared.answered.increment();
         shared.handler_refusals.note(&answer);
-        let (permit, in_flight) = held;
-        let (permit, end) = match admitted.kind {
+        let room = room.answered();
+        let (room, end) = match admitted.kind {
             // The work is done. What is left is for the caller to read, and a caller that doesn't
             // must not keep others out.
             CallKind::Short => (None, None),
             // A stream has its caller's deadline and no other.
             CallKind::Stream => {
                 let deadline = asked.map(|_| deadline);
-                (permit, Some(end_of_stream(deadline, shared.drain.clone())))
+                (Some(room), Some(end_of_stream(deadline, shared.drain.clone())))
             }
-            CallKind::Open => (None, Some(end_of_stream(None, shared.drain.clone()))),
+            CallKind::Open => (Some(room), Some(end_of_stream(None, shared.drain.clone()))),
         };
-        let held: Held = (permit, in_flight);
+        let held = Held { _room: room, in_flight: in_flight.answered() };
         answer.map(|body| Body::new(Guarded::new(body, held, end, || panicked().into_status())))
     }
 }
@@ -243,7 +308,7 @@ impl Shared {
 
     fn admit(&self, request: &Request<Incoming>, caller: &Caller) -> Result<Admitted, Refusal> {
         let admitted = match &self.kind {
-            Kind::Http => Admitted { rpc: "http", kind: CallKind::Short },
+            Kind::Http => Admitted { rpc: HTTP, kind: CallKind::Short },
             Kind::Grpc(table) => {
                 if self.mutual && caller.peer.is_none() {
                     return Err(Refusal::new(
@@ -267,20 +332,8 @@ impl Shared {
         Ok(admitted)
     }
 
-    fn take_permit(&self, kind: CallKind) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let permits = match kind {
-            CallKind::Short => &self.short,
-            CallKind::Stream => &self.streams,
-            CallKind::Open => return Ok(None),
-        };
-        Arc::clone(permits).try_acquire_owned().map(Some).map_err(|_| {
-            Refusal::new(
-                Code::ResourceExhausted,
-                Reason::Overloaded,
-                "the server has as many requests in hand as it takes",
-            )
-            .retry_after(self.limits.retry_after_shed.get())
-        })
+    fn not_begun(&self, why: &NotBegun) -> Response<Body> {
+        self.admission.refuse(why).unwrap_or_else(|refusal| self.refuse(refusal))
     }
 
     /// Continues the caller's trace, or starts one. Without random bytes a call goes untraced.
@@ -308,25 +361,7 @@ impl Shared {
         if self.is_grpc() {
             return refusal.into_status().into_http();
         }
-        let status = match refusal.code() {
-            Code::ResourceExhausted if refusal.reason() == Reason::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Code::ResourceExhausted | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-            Code::Ok
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::FailedPrecondition
-            | Code::Aborted
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Internal
-            | Code::DataLoss
-            | Code::Unauthenticated => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = http_status(&refusal);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
         response
@@ -341,41 +376,4 @@ impl Caller {
         };
         Self { peer, remote, activity, name: name.into() }
     }
-}
-
-fn late() -> Refusal {
-    Refusal::new(
-        Code::DeadlineExceeded,
-        Reason::DeadlineExceeded,
-        "the call was not finished in time; its outcome is not known, ask again with the same id",
-    )
-}
-
-fn panicked() -> Refusal {
-    // The panic hook has logged the place; the panic's text may hold anything and goes nowhere.
-    tracing::error!("a handler panicked");
-    Refusal::new(
-        Code::Internal,
-        Reason::Internal,
-        "the server failed; the outcome is not known, ask again with the same id",
-    )
-}
-
-fn end_of_stream(deadline: Option<Deadline>, drain: CancellationToken) -> End {
-    Box::pin(async move {
-        let passed = async {
-            match deadline {
-                Some(deadline) => deadline.passed().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = drain.cancelled() => Status::from(Refusal::new(
-                Code::Unavailable,
-                Reason::Unavailable,
-                "the server is about to stop; open the stream again at its cursor",
-            )),
-            () = passed => late().into_status(),
-        }
-    })
 }

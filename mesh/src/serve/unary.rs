@@ -1,6 +1,6 @@
 //! Calls that are answered without a codec: one message in, one message out, both as bytes.
 
-use super::body::{FRAME_BYTES, too_large};
+use super::body::{FRAME_BYTES, Reader, too_large};
 use super::deadline::Deadline;
 use crate::identity::Peer;
 use crate::status::Refusal;
@@ -125,7 +125,7 @@ impl Answer {
     /// As a response, which keeps `held` until it has been read.
     pub(super) fn into_response<H>(self, held: H) -> Response<Body>
     where
-        H: Send + Unpin + 'static,
+        H: Reader + Send + Unpin + 'static,
     {
         let (data, mut trailers) = match self {
             Self::Message(message) => (Some(message.into_frame()), HeaderMap::with_capacity(1)),
@@ -135,7 +135,7 @@ impl Answer {
         if data.is_some() {
             trailers.insert("grpc-status", HeaderValue::from_static("0"));
         }
-        let mut response = Response::new(Body::new(Whole { data, trailers: Some(trailers), _held: held }));
+        let mut response = Response::new(Body::new(Whole { data, trailers: Some(trailers), held }));
         response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response
     }
@@ -145,16 +145,20 @@ impl Answer {
 struct Whole<H> {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
-    _held: H,
+    held: H,
 }
 
-impl<H: Unpin> HttpBody for Whole<H> {
+impl<H: Reader + Unpin> HttpBody for Whole<H> {
     type Data = Bytes;
     type Error = Status;
 
     fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let data = self.data.take().map(Frame::data);
-        let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
+        self.held.came();
+        if let Some(data) = self.data.take() {
+            self.held.handed(data.len());
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let frame = self.trailers.take().map(Frame::trailers);
         Poll::Ready(frame.map(Ok))
     }
 

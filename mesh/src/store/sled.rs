@@ -16,12 +16,21 @@
 //!
 //! **When a write fails**, the thread answers nobody, marks the store as halted and calls the
 //! [`FatalHook`], which ends the process. A failed sync is never repeated: the kernel may have dropped
-//! the very pages that it failed to write, or keep them in memory as if they were on the disk. For the
-//! same reason the page cache must go (a reboot drops it) before the process starts again. Callers in
+//! the very pages that it failed to write, or keep them in memory as if they were on the disk. Callers in
 //! flight wait until the process ends and learn the outcome from the next one, by their idempotency key.
+//!
+//! **A restart reads the disk, not the page cache.** Pages whose write failed stay in memory, marked as
+//! written, and outlive the process. So opening drops the folder's files from the page cache before it reads
+//! them, looks whether they are gone, and warns where they are not: where another process has them mapped,
+//! or the file system has a cache of its own. There, only a restart of the machine after a failed sync is
+//! sound. The kernel's directory and inode entries can't be dropped; they don't say what a commit holds.
+//!
+//! **When the disk is nearly full**, writes are refused with [`StoreError::Full`] before sled gets to see
+//! them, reads go on, and writes do too when there is room again. Nothing else is needed by hand.
 //!
 //! The file only grows and there is no replica.
 
+mod disk;
 mod folder;
 mod view;
 mod writer;
@@ -30,6 +39,7 @@ pub use folder::OpenError;
 
 use std::fmt;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -38,6 +48,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::disk::Room;
 use self::folder::Folder;
 use self::view::View;
 use self::writer::{Job, Writer};
@@ -60,6 +71,10 @@ const CACHE_BYTES_DEFAULT: u64 = 256 * 1024 * 1024;
 /// How often sled writes out its buffers and collects garbage by itself, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
 
+/// Room on the disk below which writes are refused, unless configured: a full group of the largest
+/// transitions is 40 MiB, and sled's snapshot and the log of a process that complains need some as well.
+const RESERVE_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
 /// Called once when a write failed, on the writer's thread. The one in use must end the process.
 pub type FatalHook = Arc<dyn Fn(&StoreError) + Send + Sync>;
 
@@ -71,6 +86,7 @@ pub type SyncStep = Arc<dyn Fn(&File) -> std::io::Result<()> + Send + Sync>;
 pub struct Options {
     owner: String,
     cache_bytes: u64,
+    reserve_bytes: u64,
     on_fatal: FatalHook,
     sync: SyncStep,
 }
@@ -83,6 +99,7 @@ impl Options {
         Self {
             owner: owner.into(),
             cache_bytes: CACHE_BYTES_DEFAULT,
+            reserve_bytes: RESERVE_BYTES_DEFAULT,
             on_fatal: Arc::new(|_| std::process::exit(EXIT_STORE_FAILED)),
             sync: Arc::new(File::sync_data),
         }
@@ -92,6 +109,14 @@ impl Options {
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// Room on the disk, in bytes, below which writes are refused with [`StoreError::Full`]; 64 MiB
+    /// unless set. With 0 a full disk is met in the middle of a write, which ends the process.
+    #[must_use]
+    pub fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = bytes;
         self
     }
 
@@ -115,6 +140,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("owner", &self.owner)
             .field("cache_bytes", &self.cache_bytes)
+            .field("reserve_bytes", &self.reserve_bytes)
             .finish_non_exhaustive()
     }
 }
@@ -127,6 +153,7 @@ pub struct SledStore {
     // Its sender lives as long as the writer's thread.
     ended: watch::Receiver<()>,
     thread: Option<JoinHandle<()>>,
+    room: Room,
 }
 
 impl SledStore {
@@ -136,14 +163,15 @@ impl SledStore {
     /// [`OpenError`] says what is wrong and what to do.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let folder = Folder::claim(path.as_ref(), &options.owner)?;
-        let db = ::sled::Config::new()
-            .path(folder.path())
-            .cache_capacity(options.cache_bytes)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()
-            .map_err(OpenError::Sled)?;
-        db.flush().map_err(OpenError::Sled)?;
+        let config = ::sled::Config::new().path(folder.path()).cache_capacity(options.cache_bytes);
+        let config = config.flush_every_ms(Some(FLUSH_EVERY_MS));
+        // sled panics where its log has a hole, which no crash leaves, but a disk that lost a write does.
+        let db = catch_unwind(AssertUnwindSafe(|| config.open()))
+            .map_err(|_| OpenError::Damaged { path: folder.path().to_owned() })?
+            .map_err(|error| OpenError::sled(folder.path(), error))?;
+        db.flush().map_err(|error| OpenError::sled(folder.path(), error))?;
         let file = folder.settle()?;
+        let blobs = folder.blobs()?;
         let last = query::last_seq(&*db).map_err(OpenError::Unreadable)?;
         tracing::info!(
             folder = %folder.path().display(),
@@ -151,18 +179,17 @@ impl SledStore {
             last_seq = last.number(),
             "store opened"
         );
-        Self::start(folder, db, file, last, options)
-    }
-
-    fn start(folder: Folder, db: ::sled::Db, file: File, last: Seq, options: Options) -> Result<Self, OpenError> {
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let (visible, follow) = watch::channel(last);
-        let (ending, ended) = watch::channel(());
         let view = Arc::new(View::new(db.clone()));
+        let room = Room { folder: folder.path().to_owned(), reserve_bytes: options.reserve_bytes };
         let writer = Writer {
             view: Arc::clone(&view),
             db,
             file,
+            blobs,
+            room: room.clone(),
+            refusing: false,
             folder,
             jobs,
             last,
@@ -170,6 +197,7 @@ impl SledStore {
             sync: options.sync,
             on_fatal: options.on_fatal,
         };
+        let (ending, ended) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || {
@@ -177,7 +205,7 @@ impl SledStore {
                 writer.run();
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { view, queue: Mutex::new(Some(queue)), visible: follow, ended, thread: Some(thread) })
+        Ok(Self { view, queue: Mutex::new(Some(queue)), visible: follow, ended, thread: Some(thread), room })
     }
 
     fn queue(&self) -> Option<mpsc::Sender<Job>> {
@@ -234,7 +262,7 @@ impl Store for SledStore {
     }
 
     async fn health(&self) -> Result<(), StoreError> {
-        self.view.read(|_| Ok(()))
+        self.view.read(|_| self.room.shortage().map_or(Ok(()), |free| Err(self.room.full(free))))
     }
 
     async fn close(&self) {

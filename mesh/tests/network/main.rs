@@ -1,9 +1,12 @@
 //! The mesh over real sockets: who gets in, what is refused and how, what survives a change of keys
 //! and a stop. Certificates are made anew for every test.
 
+mod abuse;
 mod browsers;
 mod calls;
+mod overload;
 mod pki;
+mod raw;
 mod reflection;
 mod rotation;
 mod service;

@@ -2,7 +2,7 @@
 
 use crate::pki::{Authority, Files, Leaf};
 use mesh::access::{AccessTable, Rule, peer_of};
-use mesh::channel::MeshChannel;
+use mesh::channel::{MeshChannel, within};
 use mesh::identity::Role;
 use mesh::serve::{Deadline, Drained, Limits, Server};
 use mesh::telemetry::{Metrics, TraceContext};
@@ -10,9 +10,9 @@ use mesh::tls::{ExpectedServer, ServerTls, TlsIdentity};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
@@ -30,6 +30,10 @@ pub(crate) const ECHO: &str = "/trial.Trial/Echo";
 pub(crate) const WHO: &str = "/trial.Trial/Who";
 pub(crate) const HOLD: &str = "/trial.Trial/Hold";
 pub(crate) const LEFT: &str = "/trial.Trial/Left";
+/// Calls [`LEFT`] at the test's `onward` channel.
+pub(crate) const ONWARD: &str = "/trial.Trial/Onward";
+/// Keeps its thread busy for so many milliseconds.
+pub(crate) const SPIN: &str = "/trial.Trial/Spin";
 pub(crate) const PANIC: &str = "/trial.Trial/Panic";
 pub(crate) const TRACE: &str = "/trial.Trial/Trace";
 pub(crate) const WATCH: &str = "/trial.Trial/Watch";
@@ -54,6 +58,8 @@ pub(crate) struct Trial {
     pub(crate) begun: Arc<Semaphore>,
     /// Lets one `Hold` finish.
     pub(crate) release: Arc<Notify>,
+    /// Where `Onward` calls.
+    pub(crate) onward: Arc<OnceLock<MeshChannel>>,
 }
 
 impl Trial {
@@ -68,6 +74,17 @@ impl Trial {
             LEFT => {
                 let left = Deadline::of(&request).expect("a deadline").left();
                 left.as_millis().to_string()
+            }
+            ONWARD => {
+                let channel = self.onward.get().expect("a channel");
+                call(channel, LEFT, within(String::new(), Duration::from_secs(20))).await?
+            }
+            SPIN => {
+                let until = Instant::now() + Duration::from_millis(request.get_ref().parse().expect("milliseconds"));
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+                String::new()
             }
             PANIC => panic!("the text of a panic"),
             TRACE => TraceContext::current().expect("a trace").trace_id(),
@@ -172,13 +189,15 @@ impl Running {
 
     pub(crate) async fn start(tls: ServerTls, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let trial = Trial { begun: Arc::new(Semaphore::new(0)), release: Arc::new(Notify::new()) };
+        let trial = Trial { begun: Arc::new(Semaphore::new(0)), release: Arc::default(), onward: Arc::default() };
         let merchants = |path| Rule::roles(path, &[Role::Merchant]);
         let table = AccessTable::new([
             Rule::anyone(ECHO),
             merchants(WHO),
             merchants(HOLD),
             merchants(LEFT),
+            merchants(ONWARD),
+            merchants(SPIN),
             merchants(PANIC),
             merchants(TRACE),
             merchants(WATCH).stream(),

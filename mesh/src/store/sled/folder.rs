@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::disk::{self, Blobs, Cached};
 use crate::store::StoreError;
 
 /// The layout of the folder and of the keys and values in it. A build that changes either counts
@@ -32,7 +33,7 @@ const RELEASE_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A file operation failed.
-    #[error("cannot {doing} {}", path.display())]
+    #[error("cannot {doing} {}; {}", path.display(), disk::advice(source))]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -84,14 +85,41 @@ pub enum OpenError {
     #[error("an owner's name has 1 to {OWNER_BYTES_MAX} printable characters without spaces")]
     BadOwner,
     /// sled failed.
-    #[error("sled cannot open its files")]
-    Sled(#[source] sled::Error),
+    #[error("sled cannot open its files in {}; {advice}", path.display())]
+    Sled {
+        /// The folder.
+        path: PathBuf,
+        /// What to do about it.
+        advice: &'static str,
+        /// sled's own error.
+        #[source]
+        source: sled::Error,
+    },
+    /// sled can't make sense of its files.
+    #[error("the database in {} is damaged: synced data is missing; check that disk, then restore the folder from a backup", path.display())]
+    Damaged {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The store's own data is damaged.
     #[error("the store's last sequence cannot be read")]
     Unreadable(#[source] StoreError),
     /// The writer's thread could not be started.
     #[error("cannot start the store's writer thread")]
     Thread(#[source] io::Error),
+}
+
+impl OpenError {
+    pub(super) fn sled(path: &Path, source: sled::Error) -> Self {
+        let advice = match &source {
+            sled::Error::Io(error) => disk::advice(error),
+            sled::Error::CollectionNotFound(_)
+            | sled::Error::Unsupported(_)
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Corruption { .. } => "restore the folder from a backup",
+        };
+        Self::Sled { path: path.to_owned(), advice, source }
+    }
 }
 
 /// A folder that this process has locked.
@@ -138,6 +166,7 @@ impl Folder {
         // What a killed process left in the page cache: sled is about to write a durable snapshot
         // of what it recovers from there, which must not be ahead of the data on the disk.
         folder.sync_files()?;
+        folder.forget_cached()?;
         Ok(folder)
     }
 
@@ -158,8 +187,13 @@ impl Folder {
         file.map_err(io_error("open", &data))
     }
 
-    /// Whether sled has made blob files.
-    pub(super) fn has_blobs(&self) -> io::Result<bool> {
+    /// The folder of sled's blob files, to look into later; sled has made it.
+    pub(super) fn blobs(&self) -> Result<Blobs, OpenError> {
+        let path = self.path.join(BLOBS);
+        File::open(&path).and_then(Blobs::open).map_err(io_error("open", &path))
+    }
+
+    fn has_blobs(&self) -> io::Result<bool> {
         match fs::read_dir(self.path.join(BLOBS)) {
             Ok(mut entries) => Ok(entries.next().is_some()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -252,6 +286,24 @@ impl Folder {
     fn sync_files(&self) -> Result<(), OpenError> {
         self.files()?.iter().try_for_each(|path| sync(path))?;
         sync(&self.path)
+    }
+
+    /// What a process whose sync failed left in the page cache, which looks as if it were on the disk.
+    fn forget_cached(&self) -> Result<(), OpenError> {
+        let mut sure = true;
+        for path in self.files()? {
+            let cached = File::open(&path).and_then(|file| disk::drop_cached(&file));
+            let cached = cached.map_err(io_error("drop from the page cache", &path))?;
+            sure &= matches!(cached, Cached::Gone | Cached::NoDisk);
+        }
+        if !sure {
+            tracing::warn!(
+                folder = %self.path.display(),
+                "the page cache may still hold files of this folder; if the last run ended with a failed sync, \
+                 restart the machine before this process"
+            );
+        }
+        Ok(())
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, OpenError> {

@@ -4,8 +4,10 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use sled::transaction::TransactionError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::disk::{Blobs, Room, advice_on};
 use super::folder::Folder;
 use super::view::View;
 use super::{FatalHook, SyncStep};
@@ -29,6 +31,11 @@ pub(super) struct Writer {
     pub(super) db: sled::Db,
     /// Our own descriptor of sled's data file.
     pub(super) file: File,
+    /// Where sled would put files that it never syncs.
+    pub(super) blobs: Blobs,
+    pub(super) room: Room,
+    /// Whether writes are refused for want of room, to say so once.
+    pub(super) refusing: bool,
     pub(super) folder: Folder,
     pub(super) jobs: mpsc::Receiver<Job>,
     /// The last sequence given out.
@@ -49,6 +56,8 @@ impl Writer {
             }
             Err(error) => {
                 self.view.halt();
+                let (folder, advice) = (self.folder.path().to_owned(), advice_on(&error));
+                let error = StoreError::Failed { folder, advice, source: Box::new(error) };
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "a write failed; the store has halted and nobody in flight is answered"
@@ -77,6 +86,12 @@ impl Writer {
     /// Judges the group in order, makes it durable, and then answers. After an error nobody is
     /// answered: the replies are dropped unsent.
     fn commit(&mut self, group: Vec<Job>) -> Result<(), StoreError> {
+        if let Some(free_bytes) = self.room.shortage() {
+            return self.refuse(group, free_bytes);
+        }
+        if std::mem::take(&mut self.refusing) {
+            tracing::info!(folder = %self.folder.path().display(), "there is room again; writes go on");
+        }
         let mut pending = Overlay::new();
         let mut last = self.last;
         let mut outcomes = Vec::with_capacity(group.len());
@@ -97,7 +112,29 @@ impl Writer {
         Ok(())
     }
 
-    fn make_durable(&self, pending: &Overlay) -> Result<(), StoreError> {
+    /// Answers what needs no write, and refuses the rest.
+    fn refuse(&mut self, group: Vec<Job>, free_bytes: u64) -> Result<(), StoreError> {
+        if !std::mem::replace(&mut self.refusing, true) {
+            let full = self.room.full(free_bytes);
+            tracing::error!(error = &full as &dyn std::error::Error, "writes are refused until there is room");
+        }
+        for Job { transition, reply } in group {
+            // Each for itself: nothing before it in the group was written.
+            let mut last = self.last;
+            let commit = match judge(&*self.db, &mut Overlay::new(), &mut last, &transition)? {
+                Commit::Committed { .. } => Commit::Fatal(self.room.full(free_bytes)),
+                answer @ (Commit::Conflict(_)
+                | Commit::Duplicate(_)
+                | Commit::Refused(_)
+                | Commit::Unknown
+                | Commit::Fatal(_)) => answer,
+            };
+            drop(reply.send(commit));
+        }
+        Ok(())
+    }
+
+    fn make_durable(&mut self, pending: &Overlay) -> Result<(), StoreError> {
         let tree: &sled::Tree = &self.db;
         let value = |key: &Vec<u8>| Ok((key.clone(), Raw::get(tree, key)?));
         let before: Result<Overlay, StoreError> = pending.keys().map(value).collect();
@@ -112,9 +149,12 @@ impl Writer {
             }
             Ok(())
         });
-        applied.map_err(|error| StoreError::engine("applied a group", format!("{error:?}")))?;
+        applied.map_err(|error| match error {
+            TransactionError::Storage(error) => StoreError::engine("applied a group", error),
+            TransactionError::Abort(()) => StoreError::engine("applied a group", "sled gave up"),
+        })?;
         self.db.flush().map_err(|error| StoreError::engine("flushed a group", error))?;
-        let blobs = self.folder.has_blobs();
+        let blobs = self.blobs.any();
         if blobs.map_err(|error| StoreError::engine("looked for blob files", error))? {
             return Err(StoreError::engine("looked for blob files", "sled made one, and it would never be synced"));
         }

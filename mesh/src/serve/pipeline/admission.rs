@@ -1,0 +1,163 @@
+//! Whether there is room for a call, and whether it is still worth beginning.
+
+use super::super::adaptive::{Adaptive, InHand};
+use super::super::deadline::Deadline;
+use super::super::limits::Limits;
+use super::super::queue::Queue;
+use super::Kind;
+use crate::access::{Admitted, CallKind, Rule};
+use crate::status::Refusal;
+use crate::telemetry::{Counter, Metrics};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use proto::reason::Reason;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tonic::Code;
+use tonic::body::Body;
+
+/// What stands for the RPC where there are none.
+pub(super) const HTTP: &str = "http";
+
+/// The room on one port, or on one of its threads.
+pub(super) struct Admission {
+    short: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+    /// The short calls, by RPC; `requests_max` holds for all of them together.
+    adaptive: HashMap<&'static str, Arc<Adaptive>>,
+    queue: Queue,
+    /// What a shed caller is answered, made once: under overload it is said more often than anything else.
+    shed_answer: (StatusCode, HeaderMap),
+    shed: Counter,
+    stale: Counter,
+}
+
+/// The room that one call takes up, until it is dropped.
+pub(super) struct Room {
+    _permit: OwnedSemaphorePermit,
+    in_hand: Option<InHand>,
+}
+
+/// Why a call is not begun.
+#[derive(Debug)]
+pub(super) enum NotBegun {
+    /// There is no room for it.
+    Shed,
+    /// Its caller has stopped waiting.
+    Stale,
+}
+
+impl Admission {
+    pub(super) fn new(port: &'static str, kind: &Kind, limits: &Limits, metrics: &Metrics) -> Self {
+        let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let counter = |name, help| metrics.counter(name, help, &[("port", port)]);
+        let (is_grpc, rpcs) = match kind {
+            Kind::Grpc(table) => (true, table.rows().filter(|rule| !rule.is_stream()).map(Rule::path).collect()),
+            Kind::Http => (false, vec![HTTP]),
+        };
+        let wait = limits.retry_after_shed.get();
+        Self {
+            short: permits(limits.requests_max),
+            streams: permits(limits.streams_max),
+            open: permits(limits.open_calls_max),
+            adaptive: rpcs.into_iter().map(|rpc| (rpc, Adaptive::new(limits))).collect(),
+            queue: Queue::new(limits),
+            shed_answer: if is_grpc { shed_in_grpc(wait) } else { shed_in_http(wait) },
+            shed: counter("bankside_requests_shed_total", "Refused for want of capacity."),
+            stale: counter("bankside_requests_stale_total", "Not begun, because their time was over before."),
+        }
+    }
+
+    /// Room for a call that has just arrived.
+    pub(super) fn room(&self, call: Admitted, arrived: Instant) -> Result<Room, NotBegun> {
+        let permits = match call.kind {
+            CallKind::Short => &self.short,
+            CallKind::Stream => &self.streams,
+            CallKind::Open => &self.open,
+        };
+        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| NotBegun::Shed)?;
+        let in_hand = match self.adaptive.get(call.rpc) {
+            Some(calls) => Some(calls.take(arrived).ok_or(NotBegun::Shed)?),
+            None => None,
+        };
+        Ok(Room { _permit: permit, in_hand })
+    }
+
+    /// Judges a call whose turn has come.
+    pub(super) fn begin(&self, kind: CallKind, arrived: Instant, deadline: Deadline) -> Result<(), NotBegun> {
+        let waited_too_long = match kind {
+            CallKind::Short | CallKind::Stream => self.queue.is_too_late(arrived, Instant::now()),
+            // A server that is busy still tells that it lives.
+            CallKind::Open => false,
+        };
+        if deadline.is_over() {
+            return Err(NotBegun::Stale);
+        }
+        if waited_too_long { Err(NotBegun::Shed) } else { Ok(()) }
+    }
+
+    /// The answer to a call that is not begun, or the refusal to make one of.
+    pub(super) fn refuse(&self, why: &NotBegun) -> Result<Response<Body>, Refusal> {
+        match why {
+            NotBegun::Shed => {
+                self.shed.increment();
+                let (status, headers) = self.shed_answer.clone();
+                let mut answer = Response::new(Body::empty());
+                (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+                Ok(answer)
+            }
+            NotBegun::Stale => {
+                self.stale.increment();
+                Err(Refusal::new(
+                    Code::DeadlineExceeded,
+                    Reason::DeadlineExceeded,
+                    "the call's time was over before it was begun; nothing was done",
+                ))
+            }
+        }
+    }
+}
+
+impl Room {
+    /// There is an answer. What is left of a stream goes on taking up its room.
+    pub(super) fn answered(mut self) -> Self {
+        if let Some(in_hand) = self.in_hand.take() {
+            in_hand.done();
+        }
+        self
+    }
+}
+
+/// Waits until what is ready to run now has run. A runtime runs a task that was just made before all others,
+/// which would make a call that is new wait less than the work that was begun before it, and hide how much
+/// of that there is.
+pub(super) async fn turn() {
+    let mut has_waited = false;
+    let at_the_end = |cx: &mut Context<'_>| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        // A task that wakes itself goes to the end of the queue.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    };
+    std::future::poll_fn(at_the_end).await;
+}
+
+fn shed_in_grpc(wait: Duration) -> (StatusCode, HeaderMap) {
+    let refusal =
+        Refusal::new(Code::ResourceExhausted, Reason::Overloaded, "the server has as much in hand as it can answer");
+    let answer: Response<Body> = refusal.retry_after(wait).into_status().into_http();
+    (answer.status(), answer.headers().clone())
+}
+
+fn shed_in_http(wait: Duration) -> (StatusCode, HeaderMap) {
+    // Whole seconds are the finest that the header knows (RFC 9110, section 10.2.3).
+    let seconds = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX);
+    let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+    (StatusCode::SERVICE_UNAVAILABLE, headers)
+}
