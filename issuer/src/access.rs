@@ -3,7 +3,10 @@
 //! Devices show no certificate: every row is open to whoever the port lets in, and what a caller may do
 //! follows from the session that it carries.
 
-use mesh::access::{AccessTable, Rule};
+use mesh::{
+    access::{AccessTable, Rule},
+    identity::SpiffeId,
+};
 
 /// The rows of the device port.
 #[must_use]
@@ -13,12 +16,31 @@ pub fn devices() -> AccessTable {
         Rule::anyone("/bankside.v1.IssuerAuth/VerifyIdentity"),
         Rule::anyone("/bankside.v1.IssuerAuth/BindDevice"),
         Rule::anyone("/bankside.v1.IssuerAuth/UnbindDevice"),
+        Rule::anyone("/bankside.v1.IssuerAuth/EnrollFeatures"),
+        Rule::anyone("/bankside.v1.IssuerAuth/RegisterPasskey"),
+        Rule::anyone("/bankside.v1.IssuerAuth/RemovePasskey"),
+        Rule::anyone("/bankside.v1.IssuerAuth/ListCredentials"),
         Rule::anyone("/bankside.v1.IssuerAuth/EndSession"),
         Rule::anyone("/bankside.v1.CardSelection/ListCardOptions"),
         Rule::anyone("/bankside.v1.CardSelection/SubmitCharge"),
         Rule::anyone("/bankside.v1.CardSelection/GetCharge"),
         Rule::anyone("/bankside.v1.CardSelection/WatchCharge").stream(),
     ])
+}
+
+/// The rows of the operations port: the bank's own people, who call with the bank's own certificate.
+#[must_use]
+pub fn operations(own: &SpiffeId) -> AccessTable {
+    AccessTable::new(
+        [
+            "/bankside.v1.IssuerOperations/ListUnknownCharges",
+            "/bankside.v1.IssuerOperations/ResolveCharge",
+            "/bankside.v1.IssuerOperations/ImportResult",
+            "/bankside.v1.IssuerOperations/IssueActivationCode",
+            "/bankside.v1.IssuerOperations/UnlockPasswords",
+        ]
+        .map(|path| Rule::exactly(path, own.clone())),
+    )
 }
 
 #[cfg(test)]

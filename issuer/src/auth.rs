@@ -16,35 +16,74 @@ use mesh::{
     clock::{Clock, Entropy},
     sealing::at_rest::Vault,
 };
-use proto::{authorization::Factor, digest::Digest, ids::ChallengeId, money::Money};
+use proto::{
+    authorization::Factor,
+    digest::Digest,
+    ids::{ChallengeId, DeviceId},
+    money::Money,
+    order::CategoryCode,
+};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
+    audit::Actor,
+    charges::stored_tally,
     config::AuthLimits,
     context::Context,
-    domain::{ids::CustomerId, lockout, session::Life},
+    domain::{
+        ids::CustomerId,
+        lockout,
+        low_value::Tally,
+        policy::{Device, Payment, Policy},
+        session::Life,
+    },
     error::Error,
     repository::Repository,
     vault::{AtRestError, LookupKeys},
 };
 
+mod activation;
 mod challenges;
+mod credential;
 mod decoy;
+mod devices;
+mod inherence;
 mod knowledge;
+mod matcher;
+mod passkey;
 mod passwords;
+mod possession;
+mod session_use;
 mod sessions;
+mod sign_in;
+mod sources;
+mod tries;
 
-pub use challenges::{CHALLENGE_TRIES_MAX, CHALLENGES_MAX, CHALLENGES_OF_ORIGIN_MAX};
+pub use challenges::{CHALLENGE_TRIES_MAX, CHALLENGES_MAX, CHALLENGES_OF_ORIGIN_MAX, CHALLENGES_OF_SESSION_MAX};
+pub use devices::{
+    Authority, DeviceRules, Enrolment, NewDevice, bind_device, enroll_features, feature_count, list_devices,
+    unbind_device,
+};
+pub use inherence::{Features, Inherence, NotFeatures};
 pub use knowledge::{Knowledge, is_password, is_user_code};
+pub use matcher::{BiometricMatcher, CosineSimilarity, MatchingFailed};
+pub use passkey::{
+    Assertion, NewPasskey, Passkeys, list_passkeys, passkey_user_handle, register_passkey, relying_party_id,
+    remove_passkey,
+};
 pub use passwords::{
     Busy, Comparison, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PasswordConfig, PasswordError, Passwords, Turn,
     USER_CODE_CHARACTERS_MAX, USER_CODE_CHARACTERS_MIN,
 };
-pub use sessions::SessionError;
+pub use possession::Possession;
+pub use session_use::{SESSION_USE_SKEW_MAX, SessionCall};
+pub use sign_in::{Proof, Proven};
 
-use challenges::Challenges;
+use challenges::{Challenges, SignIn};
 use decoy::Decoy;
 use sessions::Uses;
+use sources::Sources;
 
 /// How often the sessions that have ended are cleared away.
 const CLEAN_UP_EVERY: Duration = Duration::from_secs(60);
@@ -56,6 +95,9 @@ pub struct Auth {
     passwords: Passwords,
     decoy: Decoy,
     uses: Uses,
+    sources: Sources,
+    devices: DeviceRules,
+    passkeys: Option<Passkeys>,
 }
 
 impl Auth {
@@ -66,7 +108,35 @@ impl Auth {
     pub fn new(config: &PasswordConfig, entropy: Arc<dyn Entropy>, vault: &Vault) -> Result<Self, StartError> {
         let passwords = Passwords::new(config, Arc::clone(&entropy))?;
         let decoy = Decoy::new(&passwords, entropy.as_ref(), vault)?;
-        Ok(Self { challenges: Challenges::default(), passwords, decoy, uses: Uses::default() })
+        Ok(Self {
+            challenges: Challenges::default(),
+            passwords,
+            decoy,
+            uses: Uses::default(),
+            sources: Sources::default(),
+            devices: DeviceRules::default(),
+            passkeys: None,
+        })
+    }
+
+    /// The same with other rules of devices than the default ones.
+    #[must_use]
+    pub fn with_devices(self, devices: DeviceRules) -> Self {
+        Self { devices, ..self }
+    }
+
+    /// The same with passkeys, where there are any.
+    #[must_use]
+    pub fn with_passkeys(self, passkeys: Option<Passkeys>) -> Self {
+        Self { passkeys, ..self }
+    }
+
+    /// Moves what is sealed in memory to the vault's current key. To be called when its keys were replaced.
+    ///
+    /// # Errors
+    /// [`AtRestError`] where the vault fails.
+    pub fn follow_keys(&self, vault: &Vault) -> Result<(), AtRestError> {
+        self.decoy.follow_keys(vault)
     }
 }
 
@@ -82,12 +152,14 @@ pub enum StartError {
 }
 
 /// The order that a sign-in is for; its signature has been verified.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderToPay {
     /// The digest of its body.
     pub digest: Digest,
     /// Its amount.
     pub amount: Money,
+    /// Its merchant's category code (ISO 18245).
+    pub category: CategoryCode,
 }
 
 /// A sign-in that has begun.
@@ -100,11 +172,8 @@ pub struct Begun {
     /// It is void from this time on.
     pub expires_at: SystemTime,
     /// The factors that can be proved here.
-    pub offered: &'static [Factor],
+    pub offered: Vec<Factor>,
 }
-
-/// What this issuer offers: until devices can be bound, what the customer knows.
-pub const OFFERED: &[Factor] = &[Factor::Knowledge];
 
 /// A session that has begun.
 #[derive(Debug)]
@@ -118,17 +187,17 @@ pub struct NewSession {
 /// Who is signed in, and for what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedIn {
+    /// The session: the digest of its token.
+    pub id: Digest,
     /// The customer.
     pub customer: CustomerId,
-    /// The digest of the order that the session was begun with.
-    pub order_digest: Option<Digest>,
-    /// That order's amount.
-    pub order_amount: Option<Money>,
-    /// Whether the session can pay that order.
-    pub can_pay: bool,
+    /// The order that the session was begun with, and the only one that it can pay.
+    pub order: Option<OrderToPay>,
     /// The factors that were proved.
     pub factors: Vec<Factor>,
-    /// The challenge that was answered, which a consent repeats.
+    /// The bound device that proved itself.
+    pub device: Option<DeviceId>,
+    /// The challenge that was answered first, which a consent repeats.
     pub challenge: [u8; 32],
     /// The session ends by itself at this time at the latest.
     pub expires_at: SystemTime,
@@ -139,33 +208,57 @@ pub struct SignedIn {
 /// # Errors
 /// [`Error::RateLimited`] where too many are open, and failures inside.
 pub fn begin(ctx: &Context, order: Option<OrderToPay>, origin: IpAddr) -> Result<Begun, Error> {
-    Desk::of(ctx).begin(order, origin)
+    Desk::of(ctx).begin(|challenge| SignIn::new(challenge, order), origin)
 }
 
-/// Proves what the customer knows.
+/// Begins to step up a session.
+///
+/// # Errors
+/// [`Error::RateLimited`] where too many are open, and failures inside.
+pub fn begin_step_up(ctx: &Context, session: &SignedIn, origin: IpAddr) -> Result<Begun, Error> {
+    Desk::of(ctx).begin(|challenge| SignIn::of_session(challenge, session), origin)
+}
+
+/// Takes a proof under a challenge. It is judged to the end, and its failure counted, whatever becomes of the
+/// caller: nobody gets tries, or the work of a password's hash, for hanging up in time.
 ///
 /// # Errors
 /// [`Error::IdentityNotVerified`] for every wrong proof, [`Error::ChallengeNotFound`],
-/// [`Error::ChallengeExpired`], [`Error::Overloaded`], and failures inside.
-pub async fn prove_knowledge(ctx: &Context, challenge: &ChallengeId, proof: Knowledge) -> Result<NewSession, Error> {
-    Desk::of(ctx).prove_knowledge(challenge, proof).await
+/// [`Error::ChallengeExpired`], [`Error::CredentialNotOffered`], [`Error::RateLimited`], [`Error::Overloaded`],
+/// and failures inside.
+pub async fn prove(ctx: &Arc<Context>, challenge: ChallengeId, proof: Proof, origin: IpAddr) -> Result<Proven, Error> {
+    let task = {
+        let ctx = Arc::clone(ctx);
+        async move { Desk::of(&ctx).prove(&challenge, proof, origin).await }
+    };
+    let task = ctx.tasks.spawn(task.in_current_span());
+    task.await.map_err(|error| Error::internal("judging a proof", error))?
 }
 
-/// Who has this token, which counts as a use of the session: it starts the idle time anew, exactly in
+/// The factors that would bring a session nearer to paying its order; empty where it can pay, as far as the
+/// factors go and as long as no other payment of the customer comes in between.
+///
+/// # Errors
+/// The store's failure.
+pub async fn missing_to_pay(ctx: &Context, session: &SignedIn) -> Result<Vec<Factor>, Error> {
+    Desk::of(ctx).missing_to_pay(session).await
+}
+
+/// Who has this call's token, which counts as a use of the session: it starts the idle time anew, exactly in
 /// this process, and durably at most once a minute.
 ///
 /// # Errors
-/// [`SessionError`].
-pub async fn session(ctx: &Context, token: &[u8]) -> Result<SignedIn, SessionError> {
-    Desk::of(ctx).session(token).await
+/// [`Error::SessionInvalid`], [`Error::Contended`], and the store's failure.
+pub async fn session(ctx: &Context, call: SessionCall<'_>) -> Result<SignedIn, Error> {
+    Desk::of(ctx).session(&call).await
 }
 
 /// Ends a session; one that has ended already, or never was, is no error.
 ///
 /// # Errors
-/// [`SessionError::Repository`].
-pub async fn end(ctx: &Context, token: &[u8]) -> Result<(), SessionError> {
-    Desk::of(ctx).end(token).await
+/// [`Error::Contended`], and the store's failure.
+pub async fn end(ctx: &Context, token: &[u8], actor: Actor) -> Result<(), Error> {
+    Desk::of(ctx).end(token, actor).await
 }
 
 /// Clears ended sessions away, every minute until `stop`. A failure is logged and tried again.
@@ -190,6 +283,7 @@ struct Desk<'a> {
     vault: &'a Vault,
     lookup: &'a LookupKeys,
     limits: &'a AuthLimits,
+    policy: &'a Policy,
 }
 
 impl<'a> Desk<'a> {
@@ -202,10 +296,11 @@ impl<'a> Desk<'a> {
             vault: &ctx.keys.vault,
             lookup: &ctx.lookup,
             limits: &ctx.auth_limits,
+            policy: &ctx.policy,
         }
     }
 
-    fn begin(&self, order: Option<OrderToPay>, origin: IpAddr) -> Result<Begun, Error> {
+    fn begin(&self, sign_in: impl FnOnce([u8; 32]) -> SignIn, origin: IpAddr) -> Result<Begun, Error> {
         let id = ChallengeId::from_random(self.entropy.id()?);
         let mut challenge = [0; 32];
         self.entropy.fill(&mut challenge)?;
@@ -213,9 +308,21 @@ impl<'a> Desk<'a> {
         let expires_at = now + self.limits.challenge.get();
         self.auth
             .challenges
-            .open(id.clone(), challenge, order, origin, expires_at, now)
+            .open(id.clone(), sign_in(challenge), origin, expires_at, now)
             .map_err(|full| Error::RateLimited(full.retry_after))?;
-        Ok(Begun { id, challenge, expires_at, offered: OFFERED })
+        Ok(Begun { id, challenge, expires_at, offered: self.policy.offered().to_vec() })
+    }
+
+    async fn missing_to_pay(&self, session: &SignedIn) -> Result<Vec<Factor>, Error> {
+        let Some(order) = &session.order else { return Ok(Vec::new()) };
+        let tally = if self.policy.counts_low_value() {
+            stored_tally(self.repository, &session.customer).await?.1
+        } else {
+            Tally::default()
+        };
+        let device = Device::of(session.device.as_ref());
+        let payment = Payment { amount: order.amount, category: order.category, device, tally: &tally };
+        Ok(self.policy.missing(&payment, &session.factors))
     }
 
     fn lockout_rule(&self) -> lockout::Rule {

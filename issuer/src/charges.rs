@@ -10,6 +10,8 @@
 
 mod advance;
 mod bells;
+mod consent;
+mod demand;
 mod inquire;
 mod numbers;
 mod request;
@@ -30,6 +32,7 @@ pub use submit::{Submission, submit};
 pub use watch::watch;
 
 pub(crate) use advance::{Advanced, With, account, advance};
+pub(crate) use demand::stored_tally;
 
 use proto::ids::ChargeId;
 

@@ -16,9 +16,24 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{auth::PasswordConfig, vault::VerificationProfile};
 
+mod audit;
+mod devices;
 mod limits;
+mod passkeys;
+mod policy;
+mod retention;
+mod vault;
 
+pub use audit::AuditConfig;
+pub use devices::{DeviceLimits, FeatureLimits};
 pub use limits::{AuthLimits, ChargeLimits};
+pub use passkeys::PasskeyConfig;
+pub use policy::{AmountConfig, DeviceState, LowValueConfig, PolicyConfig, Profile, RequirementConfig, RuleConfig};
+pub use retention::RetentionConfig;
+pub use vault::VaultFiles;
+
+/// The operations port's name in the configuration.
+pub(crate) const OPERATIONS: &str = "listen.operations";
 
 /// The whole file. `issuer.sample.toml` shows every field.
 #[derive(Clone, Debug, Deserialize)]
@@ -56,9 +71,26 @@ pub struct IssuerConfig {
     /// How passwords are hashed.
     #[serde(default)]
     pub passwords: PasswordConfig,
+    /// Bound devices.
+    #[serde(default)]
+    pub devices: DeviceLimits,
+    /// Biometric features.
+    #[serde(default)]
+    pub features: FeatureLimits,
+    /// Passkeys; without this table they are not offered.
+    pub passkeys: Option<PasskeyConfig>,
+    /// Which proofs let a customer in, and which pay.
+    #[serde(default)]
+    pub policy: PolicyConfig,
     /// Charges.
     #[serde(default)]
     pub charges: ChargeLimits,
+    /// How long what is finished is kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
+    /// The audit trail.
+    #[serde(default)]
+    pub audit: AuditConfig,
     /// The device port.
     #[serde(default)]
     pub serve: serve::Limits,
@@ -78,6 +110,9 @@ pub struct Listen {
     pub devices: ListenConfig,
     /// Plain HTTP on a loopback address: the process's numbers. Without this table there is no such port.
     pub admin: Option<ListenConfig>,
+    /// For the bank's own people (`issuer operate`): mutual TLS, and nobody but the bank's own certificate. Without
+    /// this table there is no such port.
+    pub operations: Option<ListenConfig>,
 }
 
 /// A certificate for devices.
@@ -100,14 +135,6 @@ pub struct SigningFiles {
     pub key: PathBuf,
 }
 
-/// The key encryption keys.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VaultFiles {
-    /// A file with a line `<version>:<32 bytes in hexadecimal or base64>` for each key, mode 0600.
-    pub keys: PathBuf,
-}
-
 /// The bank directory.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,10 +155,17 @@ impl Config for IssuerConfig {
             (admin::LISTENER, admin.unwrap_or_default()),
             ("directory", directory),
             ("platform", platform.unwrap_or_default()),
+            ("vault", self.vault.validate()),
             ("store", self.store.validate()),
             ("auth", self.auth.validate()),
             ("passwords", self.passwords.validate()),
+            ("devices", self.devices.validate()),
+            ("features", self.features.validate()),
+            ("passkeys", self.passkeys.as_ref().map(PasskeyConfig::validate).unwrap_or_default()),
+            ("policy", self.policy.validate(self.passkeys.is_some())),
             ("charges", self.charges.validate()),
+            ("retention", self.retention.validate()),
+            ("audit", self.audit.validate()),
             ("serve", self.serve.validate()),
             ("telemetry", self.telemetry.validate()),
         ];
@@ -146,8 +180,9 @@ impl Config for IssuerConfig {
         }
         resolve(&mut self.signing.certificate, folder);
         resolve(&mut self.signing.key, folder);
-        resolve(&mut self.vault.keys, folder);
+        self.vault.resolve_paths(folder);
         self.store.resolve_paths(folder);
+        self.audit.resolve_paths(folder);
         if let Some(platform) = &mut self.platform {
             platform.resolve_paths(folder);
         }
@@ -164,7 +199,8 @@ impl RoleConfig for IssuerConfig {
 
     fn listeners(&self) -> Vec<(&'static str, &ListenConfig)> {
         let admin = self.listen.admin.iter().map(|admin| (admin::LISTENER, admin));
-        [("listen.devices", &self.listen.devices)].into_iter().chain(admin).collect()
+        let operations = self.listen.operations.iter().map(|operations| (OPERATIONS, operations));
+        [("listen.devices", &self.listen.devices)].into_iter().chain(admin).chain(operations).collect()
     }
 }
 

@@ -11,10 +11,12 @@ use proto::ids::IssuerId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::Standing,
     auth::Auth,
     charges::{Bells, Numbers},
     client::AuthorizationClient,
     config::{AuthLimits, ChargeLimits},
+    domain::policy::Policy,
     keys::Keys,
     repository::Repository,
     vault::{CardVerification, LookupKeys},
@@ -43,6 +45,8 @@ pub struct Context {
     pub client: Arc<dyn AuthorizationClient>,
     /// What sign-in keeps in memory.
     pub auth: Auth,
+    /// Which factors are needed for what.
+    pub policy: Policy,
     /// Limits of sign-in and sessions.
     pub auth_limits: AuthLimits,
     /// Limits of charges.
@@ -53,6 +57,8 @@ pub struct Context {
     pub numbers: Numbers,
     /// Rung when a charge changes.
     pub bells: Bells,
+    /// Whether entries come into the audit trail.
+    pub audit: Standing,
     /// What goes on after a caller is gone; the role waits for it before it returns.
     pub tasks: TaskTracker,
     /// Cancelled when the role should drain.

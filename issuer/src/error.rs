@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use mesh::status::{Refusal, internal};
-use proto::{fields::Invalid, reason::Reason};
+use mesh::status::{Refusal, internal, store_failed};
+use proto::{authorization::Factor, fields::Invalid, reason::Reason};
 use tonic::{Code, Status};
 
 use crate::repository;
@@ -40,6 +40,33 @@ pub enum Error {
     /// This issuer does not offer the credential.
     #[error("this issuer does not offer this credential")]
     CredentialNotOffered,
+    /// The session proved too few factors. Each of these would help.
+    #[error("the session proved too few factors for this; step it up")]
+    FactorsInsufficient(Vec<Factor>),
+    /// The bank has no such customer.
+    #[error("the bank has no such customer")]
+    CustomerNotFound,
+    /// The customer has no such device.
+    #[error("the customer has no such device")]
+    DeviceNotFound,
+    /// The customer has no such passkey.
+    #[error("the customer has no such passkey")]
+    PasskeyNotFound,
+    /// The activation code does not exist, was used, or is too old.
+    #[error("the activation code does not exist, was used, or is too old")]
+    ActivationCodeInvalid,
+    /// The customer has as many devices or passkeys as are kept.
+    #[error("the customer has as many devices or passkeys as are kept; forget one first")]
+    CredentialsMax,
+    /// A signature over a registration is wrong.
+    #[error("the signature is not that of the key")]
+    SignatureInvalid,
+    /// The charge needs a consent.
+    #[error("the charge needs the consent of a bound device")]
+    ConsentRequired,
+    /// The consent does not fit the charge.
+    #[error("the consent does not fit the charge: {0}")]
+    ConsentInvalid(&'static str),
     /// The caller must come back later.
     #[error("too many calls")]
     RateLimited(Duration),
@@ -128,6 +155,9 @@ impl From<Error> for Status {
         let sentence = error.to_string();
         let (code, reason) = match error {
             Error::Invalid(invalid) => return invalid_fields(&invalid),
+            Error::Repository(repository::Error::Store(failure)) => {
+                return store_failed("reading or writing the store", &failure);
+            }
             Error::Repository(failure) => return internal("reading or writing the store", &failure),
             Error::Internal { doing, problem } => return internal(doing, &problem),
             Error::RateLimited(wait) => {
@@ -140,6 +170,20 @@ impl From<Error> for Status {
                 let sentence = "too many changes at once; try again with the same id";
                 return retry(Reason::Unavailable, Code::Unavailable, sentence, RETRY_AFTER_CONTENTION);
             }
+            Error::FactorsInsufficient(missing) => {
+                let any_of: Vec<&str> = missing.iter().map(|factor| factor.as_wire()).collect();
+                return Refusal::new(Code::FailedPrecondition, Reason::FactorsInsufficient, sentence)
+                    .metadata("any_of", any_of.join(","))
+                    .into_status();
+            }
+            Error::CustomerNotFound => (Code::NotFound, Reason::CustomerNotFound),
+            Error::DeviceNotFound => (Code::NotFound, Reason::DeviceNotFound),
+            Error::PasskeyNotFound => (Code::NotFound, Reason::PasskeyNotFound),
+            Error::ActivationCodeInvalid => (Code::Unauthenticated, Reason::ActivationCodeInvalid),
+            Error::CredentialsMax => (Code::FailedPrecondition, Reason::CredentialsMax),
+            Error::SignatureInvalid => (Code::Unauthenticated, Reason::SignatureInvalid),
+            Error::ConsentRequired => (Code::FailedPrecondition, Reason::ConsentRequired),
+            Error::ConsentInvalid(_) => (Code::InvalidArgument, Reason::ConsentInvalid),
             Error::SessionInvalid => (Code::Unauthenticated, Reason::SessionInvalid),
             Error::SessionCannotPay => (Code::PermissionDenied, Reason::SessionCannotPay),
             Error::SessionOfOtherOrder => (Code::PermissionDenied, Reason::SessionOfOtherOrder),
@@ -199,6 +243,19 @@ mod tests {
             (Error::ChallengeNotFound, Code::NotFound, "CHALLENGE_NOT_FOUND"),
             (Error::ChallengeExpired, Code::FailedPrecondition, "CHALLENGE_EXPIRED"),
             (Error::CredentialNotOffered, Code::Unimplemented, "CREDENTIAL_NOT_OFFERED"),
+            (
+                Error::FactorsInsufficient(vec![Factor::Possession, Factor::Passkey]),
+                Code::FailedPrecondition,
+                "FACTORS_INSUFFICIENT",
+            ),
+            (Error::CustomerNotFound, Code::NotFound, "CUSTOMER_NOT_FOUND"),
+            (Error::DeviceNotFound, Code::NotFound, "DEVICE_NOT_FOUND"),
+            (Error::PasskeyNotFound, Code::NotFound, "PASSKEY_NOT_FOUND"),
+            (Error::ActivationCodeInvalid, Code::Unauthenticated, "ACTIVATION_CODE_INVALID"),
+            (Error::CredentialsMax, Code::FailedPrecondition, "CREDENTIALS_MAX"),
+            (Error::SignatureInvalid, Code::Unauthenticated, "SIGNATURE_INVALID"),
+            (Error::ConsentRequired, Code::FailedPrecondition, "CONSENT_REQUIRED"),
+            (Error::ConsentInvalid("its amount is another"), Code::InvalidArgument, "CONSENT_INVALID"),
             (Error::RateLimited(second), Code::ResourceExhausted, "RATE_LIMIT"),
             (Error::Overloaded(second), Code::ResourceExhausted, "OVERLOADED"),
             (Error::OrderSignatureInvalid, Code::Unauthenticated, "ORDER_SIGNATURE_INVALID"),

@@ -9,9 +9,13 @@
 //! Limits and balances of existing accounts change only when that is asked for, and holds never: they
 //! belong to charges under way. After a crash in the middle, load the file again.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use mesh::{clock::Entropy, directory::Directory, sealing::at_rest::Vault};
+use mesh::{
+    clock::{Clock, Entropy},
+    directory::Directory,
+    sealing::at_rest::Vault,
+};
 use proto::{fields::Invalid, ids::IssuerId};
 use zeroize::Zeroizing;
 
@@ -41,8 +45,12 @@ pub struct Means<'a> {
     pub passwords: &'a Passwords,
     /// Makes card option ids.
     pub entropy: &'a dyn Entropy,
+    /// Tells the audit trail when it was.
+    pub clock: &'a dyn Clock,
     /// Whether card verification values may be stored.
     pub card_verification: VerificationProfile,
+    /// How long an activation code can be used from now on.
+    pub activation_code_life: Duration,
     /// The directory, to check that every card's BIN is this issuer's; `None` leaves that out.
     pub bins: Option<(&'a Directory, &'a IssuerId)>,
 }

@@ -7,10 +7,13 @@
 //! | [`domain`] | the rules, without time, randomness and I/O of their own |
 //! | [`charges`] | the charge from submission to its end: hold, send, settle, watch |
 //! | [`auth`], [`vault`] | who the customer is; what is kept encrypted |
+//! | [`webauthn`] | what is checked of a passkey, as a function of its arguments |
+//! | [`operations`] | what the bank's own people do to a running issuer |
 //! | [`tasks`] | recovery at start, and the questions about charges whose result is not known |
 //! | [`records`], [`repository`] | what is stored, and how |
 
 pub mod access;
+pub mod audit;
 pub mod auth;
 pub mod cards;
 pub mod charges;
@@ -21,6 +24,7 @@ pub mod domain;
 pub mod error;
 pub mod import;
 pub mod keys;
+pub mod operations;
 pub mod orders;
 pub mod records;
 pub mod repository;
@@ -28,5 +32,6 @@ mod role;
 pub mod service;
 pub mod tasks;
 pub mod vault;
+pub mod webauthn;
 
-pub use role::{import_command, run};
+pub use role::{audit_command, import_command, operate_command, run, vault_command};

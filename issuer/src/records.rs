@@ -11,14 +11,25 @@ use std::{
 
 use mesh::store::{IndexEntry, Kind, RecordId};
 
+mod consent;
+mod device;
 mod identity;
+mod passkey;
 mod payment;
+mod retention;
 
-pub use identity::{Credential, Customer, INDEX_CUSTOMER_BY_NATIONAL_ID, INDEX_SESSION_BY_END, Lockout, Session};
+pub use consent::{Consent, LowValue};
+pub use device::{ActivationCode, Device, DeviceOfKey, DevicesOfCustomer, INDEX_ACTIVATION_BY_CODE, Template};
+pub use identity::{
+    Credential, Customer, INDEX_CUSTOMER_BY_NATIONAL_ID, INDEX_SESSION_BY_END, Lockout, Session, Source,
+};
+pub use passkey::{Passkey, PasskeysOfCustomer};
 pub use payment::{
     Abandoned, Account, Approved, Card, Charge, Claim, Declined, Held, INDEX_CARD_BY_CUSTOMER, INDEX_CARD_BY_NUMBER,
-    INDEX_CHARGE_DUE, INDEX_CHARGE_OPEN, INDEX_CHARGE_PARKED, Request, Sent, State, Unknown, behind_due_keys, due_key,
+    INDEX_CHARGE_CONSENTED, INDEX_CHARGE_DUE, INDEX_CHARGE_ENDED, INDEX_CHARGE_OPEN, INDEX_CHARGE_PARKED, Request,
+    Sent, State, Unknown, behind_due_keys, due_key,
 };
+pub use retention::RetentionMark;
 
 /// A kind of record.
 pub trait Entity: prost::Message + Default + Send + Sync + 'static {

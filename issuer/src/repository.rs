@@ -3,9 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use mesh::store::{Commit, Cursor, Index, KeyRange, Limit, PageRequest, Store, StoreError, Transition, Version};
+use mesh::store::{Commit, Cursor, Index, KeyRange, Limit, PageRequest, Seq, Store, StoreError, Transition, Version};
 
-use crate::records::{Damaged, Entity, Key};
+use crate::{
+    audit::{self, Entry},
+    records::{Damaged, Entity, Key},
+};
 
 /// The issuer's records. Clones share the store.
 #[derive(Clone)]
@@ -139,6 +142,18 @@ impl Changes {
     /// Removes a record as it was read.
     pub fn remove<T: Entity>(mut self, record: &Stored<T>) -> Self {
         self.transition = self.transition.remove(record.value.key().record_id(), record.version);
+        self
+    }
+
+    /// Adds what the audit trail will say of these changes. It is durable together with them, or not at all.
+    pub fn audit(mut self, entry: &Entry) -> Self {
+        self.transition = self.transition.event(audit::topic().clone(), entry.to_bytes());
+        self
+    }
+
+    /// Removes the oldest entries that are in the audit trail by now, one batch of it at most.
+    pub(crate) fn forget_audited(mut self, up_to: Seq) -> Self {
+        self.transition = self.transition.trim(audit::topic().clone(), up_to);
         self
     }
 

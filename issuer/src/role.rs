@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mesh::{
     admin,
     boot::{self, Failure},
+    config::ProcessEnvironment,
     directory::DirectoryHandle,
     serve::{MESSAGE_BYTES_MAX, Server},
     store::Store,
@@ -24,14 +25,20 @@ use crate::{
     repository::Repository,
     service::{card_selection::CardSelectionService, issuer_auth::IssuerAuthService},
     tasks,
-    vault::LookupKeys,
+    vault::{LookupKeys, needs},
 };
 
+mod audit;
 mod directory;
 mod import;
 mod open;
+mod operate;
+mod vault;
 
+pub use audit::audit_command;
 pub use import::import_command;
+pub use operate::operate_command;
+pub use vault::vault_command;
 
 /// The port's name in the configuration.
 const DEVICES: &str = "listen.devices";
@@ -50,15 +57,23 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
     let members = directory::Source::open(&config, &identity, &boot)?;
     let directory = members.directory();
     let client = open::client(&config, &identity, &directory)?;
-    let keys = Keys::load(&config).map_err(|error| open::wrong(&error))?;
+    let (keys, kept) = Keys::load(&config, &ProcessEnvironment).map_err(|error| open::wrong(&error))?;
     let standing = directory::standing(&config, &keys.signer, &directory, &boot)?;
     let beside = TaskTracker::new();
     beside.spawn(members.follow(boot.stop.clone()).await?);
     beside.spawn(standing.watch(Arc::clone(&directory), Arc::clone(&boot.clock), boot.stop.clone()));
     let store = open::store(&config).await?;
+    let unfit_keys = |unfit: needs::Unfit| vault::unfit_keys(kept.source(), &unfit);
+    needs::fits(store.as_ref(), &keys.vault).await.map_err(unfit_keys)?;
     let ctx = Arc::new(context(&config, &boot, keys, Arc::clone(&store), directory, client).await?);
 
+    let carrying = audit::start(&config, &boot, &ctx).await?;
+    needs::admit(store.as_ref(), &ctx.keys.vault).await.map_err(unfit_keys)?;
+    audit::told_start(&ctx).await?;
     tasks::recovery::recover(&ctx).await.map_err(|error| Failure::Internal(error.to_string()))?;
+    let retention =
+        tasks::retention::Retention::new(Arc::clone(&ctx), config.retention.periods(), Some(config.retention.rate));
+    retention.prepare().await.map_err(|error| Failure::Internal(error.to_string()))?;
     let listener = boot.listeners.take(DEVICES)?;
     let mut server =
         Server::grpc("devices", listener, ServerTls::device(Arc::clone(&devices)), access::devices(), routes(&ctx))
@@ -70,6 +85,8 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
     }
     beside.spawn(tasks::resolve::run(Arc::clone(&ctx)));
     beside.spawn(tasks::recovery::run(Arc::clone(&ctx)));
+    beside.spawn(retention.run());
+    beside.spawn(tasks::rotation::run(Arc::clone(&ctx), kept, config.vault.rotation_rate));
     beside.spawn(Arc::clone(&identity).watch(boot.stop.clone()));
     if !Arc::ptr_eq(&identity, &devices) {
         beside.spawn(devices.watch(boot.stop.clone()));
@@ -79,6 +96,10 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
     if config.listen.admin.is_some() {
         let numbers = admin::server(boot.listeners.take(admin::LISTENER)?, boot.metrics.clone(), config.serve);
         beside.spawn(numbers.serve(boot.stop.clone()));
+    }
+    if config.listen.operations.is_some() {
+        let server = operate::server(&config, &mut boot, &identity, &ctx)?;
+        beside.spawn(server.serve(boot.stop.clone()));
     }
     boot.ready();
     server.serve(boot.stop.clone()).await;
@@ -90,6 +111,8 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
     // What was sent has its answer or its deadline within seconds; waiting saves the next start the questions.
     ctx.tasks.close();
     ctx.tasks.wait().await;
+    audit::told_stop(&ctx).await;
+    carrying.finish().await;
     store.close().await;
     Ok(())
 }
@@ -105,7 +128,9 @@ async fn context(
     let lookup = LookupKeys::open(store.as_ref(), &keys.vault, boot.entropy.as_ref()).await;
     let lookup = lookup.map_err(|error| open::wrong(&error))?;
     let auth = auth::Auth::new(&config.passwords, Arc::clone(&boot.entropy), &keys.vault)
-        .map_err(|error| Failure::Internal(error.to_string()))?;
+        .map_err(|error| Failure::Internal(error.to_string()))?
+        .with_devices(auth::DeviceRules::new(config.devices, config.features))
+        .with_passkeys(config.passkeys.as_ref().map(auth::Passkeys::new));
     Ok(Context {
         issuer: config.issuer_id.clone(),
         repository: Repository::new(store),
@@ -117,11 +142,13 @@ async fn context(
         directory,
         client,
         auth,
+        policy: open::policy(config)?,
         auth_limits: config.auth,
         charge_limits: config.charges,
         metrics: boot.metrics.clone(),
         numbers: Numbers::new(&boot.metrics),
         bells: Bells::new(),
+        audit: audit::standing(config),
         tasks: TaskTracker::new(),
         stop: boot.stop.clone(),
     })

@@ -2,3 +2,4 @@
 
 pub mod card_selection;
 pub mod issuer_auth;
+pub mod issuer_operations;

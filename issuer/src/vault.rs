@@ -6,80 +6,117 @@
 //!
 //! National ids and user codes are not stored at all, only keyed hashes of them ([`LookupKeys`]).
 
+pub mod check;
+pub mod needs;
+pub mod sealed;
+
+mod before_index;
 mod lookup;
+mod template;
 mod verification;
 
 pub use lookup::{LookupError, LookupKeys, Tag};
+pub use sealed::{Problem, RecordName};
+pub use template::{open_template, seal_template};
 pub use verification::{CardVerification, NoVerification, StoredVerification, VerificationError, VerificationProfile};
 
-use mesh::sealing::at_rest::{Encrypted, Vault, VaultError};
+use mesh::sealing::at_rest::{Encrypted, Vault};
 use proto::{card::CardData, ids::CardOptionId};
 use zeroize::Zeroizing;
 
-use crate::domain::ids::CustomerId;
+use crate::{
+    domain::ids::CustomerId,
+    records::{Card, Credential},
+    vault::sealed::Sealed,
+};
 
-/// Why something at rest can't be read or written. It holds nothing of what is kept.
+/// Why something at rest can't be read or written. It names the record and holds nothing of what is kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AtRestError {
-    /// The vault can't work, or the record is not one that was sealed for this place.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// What was opened is no card.
-    #[error("the opened record is no card")]
-    NotACard,
-    /// What was opened is no password hash.
-    #[error("the opened record is no password hash")]
-    NotAPasswordHash,
+#[error("{record}: {problem}")]
+pub struct AtRestError {
+    /// The record.
+    pub record: RecordName,
+    /// What is wrong with it.
+    pub problem: Problem,
 }
 
 /// Encrypts a card for one customer's card option.
 ///
 /// # Errors
-/// [`AtRestError::Vault`].
+/// [`AtRestError`] where the vault can't work.
 pub fn seal_card(
     vault: &Vault,
     customer: &CustomerId,
     option: &CardOptionId,
     card: &CardData,
 ) -> Result<Vec<u8>, AtRestError> {
-    Ok(vault.encrypt(&card_place(customer, option), &card.encode())?.to_bytes())
+    seal::<Card>(vault, option.as_str().as_bytes(), &card_place(customer, option), &card.encode())
 }
 
 /// Decrypts the card of one customer's card option.
 ///
 /// # Errors
-/// [`AtRestError`]; a card that was sealed for another customer or option is [`VaultError::Decrypt`].
+/// [`AtRestError`]; a card that was sealed for another customer or option does not decrypt.
 pub fn open_card(
     vault: &Vault,
     customer: &CustomerId,
     option: &CardOptionId,
     sealed: &[u8],
 ) -> Result<CardData, AtRestError> {
-    let plaintext = vault.decrypt(&card_place(customer, option), &Encrypted::from_bytes(sealed)?)?;
-    CardData::decode(&plaintext).map_err(|_| AtRestError::NotACard)
+    let key = option.as_str().as_bytes();
+    let plaintext = open::<Card>(vault, key, &card_place(customer, option), sealed)?;
+    CardData::decode(&plaintext).map_err(|_| fault::<Card>(key, Problem::NotReadable))
 }
 
 /// Encrypts a customer's password hash (a PHC string), so that a stolen database gives nothing to
 /// guess against.
 ///
 /// # Errors
-/// [`AtRestError::Vault`].
+/// [`AtRestError`] where the vault can't work.
 pub fn seal_password_hash(vault: &Vault, customer: &CustomerId, phc: &str) -> Result<Vec<u8>, AtRestError> {
-    Ok(vault.encrypt(&password_place(customer), phc.as_bytes())?.to_bytes())
+    seal::<Credential>(vault, customer.as_str().as_bytes(), &password_place(customer), phc.as_bytes())
 }
 
 /// Decrypts a customer's password hash.
 ///
 /// # Errors
-/// [`AtRestError`]; one that was sealed for another customer is [`VaultError::Decrypt`].
+/// [`AtRestError`]; one that was sealed for another customer does not decrypt.
 pub fn open_password_hash(
     vault: &Vault,
     customer: &CustomerId,
     sealed: &[u8],
 ) -> Result<Zeroizing<String>, AtRestError> {
-    let plaintext = vault.decrypt(&password_place(customer), &Encrypted::from_bytes(sealed)?)?;
-    let text = std::str::from_utf8(&plaintext).map_err(|_| AtRestError::NotAPasswordHash)?;
+    let key = customer.as_str().as_bytes();
+    let plaintext = open::<Credential>(vault, key, &password_place(customer), sealed)?;
+    let text = std::str::from_utf8(&plaintext).map_err(|_| fault::<Credential>(key, Problem::NotReadable))?;
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Encrypts something for the record of the kind `T` at this key, bound to its place.
+///
+/// # Errors
+/// [`AtRestError`] where the vault can't work.
+pub fn seal<T: Sealed>(vault: &Vault, key: &[u8], place: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, AtRestError> {
+    let sealed = vault.encrypt(place, plaintext).map_err(|error| fault::<T>(key, error.into()))?;
+    Ok(sealed.to_bytes())
+}
+
+/// Decrypts what is sealed in the record of the kind `T` at this key, in its place.
+///
+/// # Errors
+/// [`AtRestError`]; what was sealed for another place does not decrypt.
+pub fn open<T: Sealed>(
+    vault: &Vault,
+    key: &[u8],
+    place: &[u8],
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, AtRestError> {
+    let opened = Encrypted::from_bytes(sealed).and_then(|sealed| vault.decrypt(place, &sealed));
+    opened.map_err(|error| fault::<T>(key, error.into()))
+}
+
+fn fault<T: Sealed>(key: &[u8], problem: Problem) -> AtRestError {
+    AtRestError { record: RecordName::new(T::NAME, key), problem }
 }
 
 /// What a card is bound to: customer id ‖ card option id, behind a label and apart by a zero byte, which
@@ -97,7 +134,7 @@ fn password_place(customer: &CustomerId) -> Vec<u8> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use mesh::sealing::at_rest::{KeyEncryptionKey, KeyVersion};
+    use mesh::sealing::at_rest::{KeyEncryptionKey, KeyVersion, VaultError};
     use proto::card::Expiry;
 
     use super::*;
@@ -131,7 +168,7 @@ mod tests {
             open_card(&self::vault(), &lin, &option(1), &sealed),
         ];
         for opened in elsewhere {
-            assert_eq!(opened, Err(AtRestError::Vault(VaultError::Decrypt)));
+            assert_eq!(opened.unwrap_err().problem, Problem::Vault(VaultError::Decrypt));
         }
         let text = String::from_utf8_lossy(&sealed);
         assert!(!text.contains(PAN) && !text.contains("4000"), "the number is encrypted");
@@ -160,7 +197,8 @@ mod tests {
         let (vault, lin) = (vault(), "lin".parse().unwrap());
         let no_card = vault.encrypt(&card_place(&lin, &option(1)), PAN.as_bytes()).unwrap().to_bytes();
         let error = open_card(&vault, &lin, &option(1), &no_card).unwrap_err();
-        assert_eq!(error, AtRestError::NotACard);
+        assert_eq!(error.problem, Problem::NotReadable);
+        assert_eq!(error.record.to_string(), format!("card {}", option(1)));
         assert!(!format!("{error} {error:?}").contains(PAN));
     }
 }

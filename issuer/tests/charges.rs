@@ -4,16 +4,25 @@
 
 mod charges {
     mod acquirer;
+    mod audit;
+    mod callers;
+    mod consent;
     mod crash;
     mod faults;
+    mod low_value;
+    mod operations;
+    mod policy;
     mod refusals;
     mod resolve;
     mod results;
+    mod retention;
     mod sending;
     mod service;
     mod standstill;
+    mod submission;
     mod submit;
     mod tickets;
+    mod vault;
     mod watch;
     mod world;
 }

@@ -4,8 +4,11 @@
 
 mod network {
     mod acquirer;
+    mod audit;
     mod direct_client;
     mod hub;
+    mod keys;
+    mod operations;
     mod pki;
     mod platform;
     mod role;

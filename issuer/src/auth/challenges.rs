@@ -9,25 +9,33 @@
 //! Memory is bounded by two numbers of open challenges: of one origin, so that one caller can't take
 //! all places, and of all. When they are used up the newcomer is refused rather than the eldest thrown
 //! out, because otherwise a flood would end the sign-ins of those who are just typing their password.
+//! Challenges that step a session up have places of their own, so that no flood of strangers, from the same
+//! address or from many, keeps a customer from finishing a payment.
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use proto::ids::ChallengeId;
+use proto::{
+    authorization::Factor,
+    digest::Digest,
+    ids::{ChallengeId, DeviceId},
+};
 
-use super::OrderToPay;
-use crate::error::Error;
+use super::{OrderToPay, SignedIn, credential::Proved};
+use crate::{domain::ids::CustomerId, error::Error};
 
-/// Open challenges of all origins; some 300 bytes each make 10 MB.
+/// Open challenges of all origins, and as many of all sessions; some 300 bytes each make 20 MB.
 pub const CHALLENGES_MAX: usize = 32 * 1024;
 /// Open challenges of one origin: an IPv4 address, behind which a mobile carrier hides thousands of
-/// phones, or an IPv6 network of 64 bits, which is what one customer gets.
+/// phones, or an IPv6 network of 48 bits, which is what anybody gets who asks a provider for one (RFC 6177).
 pub const CHALLENGES_OF_ORIGIN_MAX: usize = 1024;
-/// Proofs tried under one challenge. As many as lock a customer's password, so that a guesser gains
+/// Open challenges of one session. A payment takes one or two, and each credential that is added one.
+pub const CHALLENGES_OF_SESSION_MAX: usize = 16;
+/// Failed proofs under one challenge. As many as lock a customer's password, so that a guesser gains
 /// nothing by staying, and has to come back through the limits of [`CHALLENGES_OF_ORIGIN_MAX`].
 pub const CHALLENGE_TRIES_MAX: u32 = 5;
 /// How much longer an expired challenge is remembered, so that a slow customer is told what happened.
@@ -39,13 +47,67 @@ const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Challenges(Mutex<Table>);
 
-/// What a challenge was begun with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Purpose {
+/// A sign-in under way: what its challenge was begun with, and what was proved under it since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SignIn {
     /// The bytes to be signed.
     pub(super) challenge: [u8; 32],
     /// The order to be paid.
     pub(super) order: Option<OrderToPay>,
+    /// The session that is stepped up: the digest of its token.
+    pub(super) session: Option<Digest>,
+    /// Who it is, since the first proof; every later proof must be of the same customer.
+    pub(super) customer: Option<CustomerId>,
+    /// The device that proved itself; a second one can't join.
+    pub(super) device: Option<DeviceId>,
+    /// What was proved.
+    pub(super) factors: Vec<Factor>,
+}
+
+impl SignIn {
+    /// A sign-in that has just begun.
+    pub(super) fn new(challenge: [u8; 32], order: Option<OrderToPay>) -> Self {
+        Self { challenge, order, session: None, customer: None, device: None, factors: Vec::new() }
+    }
+
+    /// A session to be stepped up.
+    pub(super) fn of_session(challenge: [u8; 32], session: &SignedIn) -> Self {
+        Self {
+            challenge,
+            order: session.order.clone(),
+            session: Some(session.id),
+            customer: Some(session.customer.clone()),
+            device: session.device.clone(),
+            factors: session.factors.clone(),
+        }
+    }
+
+    /// Whether a proof of this customer may join: nobody else has proved anything.
+    pub(super) fn may_be_of(&self, customer: &CustomerId) -> bool {
+        self.customer.as_ref().is_none_or(|proved| proved == customer)
+    }
+
+    /// The device that proved itself, where it is this customer's.
+    pub(super) fn device_of(&self, customer: &CustomerId) -> Option<&DeviceId> {
+        self.device.as_ref().filter(|_| self.customer.as_ref() == Some(customer))
+    }
+
+    /// With one proof more; none where it is of another customer or device than those before.
+    pub(super) fn with(mut self, factor: Factor, proved: &Proved) -> Option<Self> {
+        if self.customer.get_or_insert_with(|| proved.customer.clone()) != &proved.customer {
+            return None;
+        }
+        if let Some(device) = &proved.device
+            && self.device.get_or_insert_with(|| device.clone()) != device
+        {
+            return None;
+        }
+        if !self.factors.contains(&factor) {
+            self.factors.push(factor);
+            self.factors.sort_unstable();
+        }
+        Some(self)
+    }
 }
 
 /// All places are taken.
@@ -60,30 +122,33 @@ impl Challenges {
     pub(super) fn open(
         &self,
         id: ChallengeId,
-        challenge: [u8; 32],
-        order: Option<OrderToPay>,
+        sign_in: SignIn,
         origin: IpAddr,
         expires_at: SystemTime,
         now: SystemTime,
     ) -> Result<(), Full> {
         let mut table = self.table();
         table.forget_old(now);
-        let origin = Origin::of(origin);
-        let of_origin = table.of_origin.get(&origin).copied().unwrap_or_default();
-        if table.open.len() >= CHALLENGES_MAX || of_origin >= CHALLENGES_OF_ORIGIN_MAX {
+        let holder = sign_in.session.map_or_else(|| Holder::Origin(Origin::of(origin)), Holder::Session);
+        let of_holder = table.of_holder.get(&holder).copied().unwrap_or_default();
+        let (of_kind, of_holder_max) = match holder {
+            Holder::Origin(_) => (table.open.len() - table.of_sessions, CHALLENGES_OF_ORIGIN_MAX),
+            Holder::Session(_) => (table.of_sessions, CHALLENGES_OF_SESSION_MAX),
+        };
+        if of_kind >= CHALLENGES_MAX || of_holder >= of_holder_max {
             let wait = table.next_free(now).max(RETRY_AFTER_MIN);
             return Err(Full { retry_after: wait });
         }
-        let purpose = Purpose { challenge, order };
-        table.of_origin.insert(origin, of_origin + 1);
+        table.of_holder.insert(holder, of_holder + 1);
+        table.of_sessions += holder.sessions();
         table.by_end.insert((expires_at, id.clone()));
-        table.open.insert(id, Open { purpose, origin, expires_at, tries: 0 });
+        table.open.insert(id, Open { sign_in, holder, expires_at, tries: 0 });
         Ok(())
     }
 
-    /// Whether a proof may be tried under a challenge.
-    pub(super) fn check(&self, id: &ChallengeId, now: SystemTime) -> Result<(), Error> {
-        self.table().usable(id, now).map(|_| ())
+    /// The sign-in under a challenge, where a proof may be tried.
+    pub(super) fn look(&self, id: &ChallengeId, now: SystemTime) -> Result<SignIn, Error> {
+        self.table().usable(id, now).map(|open| open.sign_in.clone())
     }
 
     /// Counts a try under a challenge.
@@ -91,15 +156,45 @@ impl Challenges {
         self.table().usable(id, now).map(|open| open.tries += 1)
     }
 
+    /// The sign-in under a challenge as it is now. Whether tries are left doesn't matter: the one that asks was
+    /// counted before.
+    pub(super) fn look_again(&self, id: &ChallengeId, now: SystemTime) -> Result<SignIn, Error> {
+        let table = self.table();
+        let open = table.open.get(id).ok_or(Error::ChallengeNotFound)?;
+        if now < open.expires_at { Ok(open.sign_in.clone()) } else { Err(Error::ChallengeExpired) }
+    }
+
+    /// Adds a proof, whose try was counted before and is given back, and returns the sign-in with it.
+    ///
+    /// # Errors
+    /// [`Error::IdentityNotVerified`] where the proof is of another customer or device than those before.
+    pub(super) fn add(
+        &self,
+        id: &ChallengeId,
+        factor: Factor,
+        proved: &Proved,
+        now: SystemTime,
+    ) -> Result<SignIn, Error> {
+        let mut table = self.table();
+        let open = table.open.get_mut(id).ok_or(Error::ChallengeNotFound)?;
+        if now >= open.expires_at {
+            return Err(Error::ChallengeExpired);
+        }
+        let joined = open.sign_in.clone().with(factor, proved).ok_or(Error::IdentityNotVerified)?;
+        open.tries = open.tries.saturating_sub(1);
+        open.sign_in = joined.clone();
+        Ok(joined)
+    }
+
     /// Uses a challenge up. Of several proofs under one challenge a single one gets it.
-    pub(super) fn take(&self, id: &ChallengeId, now: SystemTime) -> Result<Purpose, Error> {
+    pub(super) fn take(&self, id: &ChallengeId, now: SystemTime) -> Result<SignIn, Error> {
         let mut table = self.table();
         // Whether tries are left doesn't matter here: the one that succeeded was counted before.
         let open = table.open.get(id).ok_or(Error::ChallengeNotFound)?;
         if now >= open.expires_at {
             return Err(Error::ChallengeExpired);
         }
-        table.remove(id).map(|open| open.purpose).ok_or(Error::ChallengeNotFound)
+        table.remove(id).map(|open| open.sign_in).ok_or(Error::ChallengeNotFound)
     }
 
     #[cfg(test)]
@@ -117,13 +212,15 @@ impl Challenges {
 struct Table {
     open: HashMap<ChallengeId, Open>,
     by_end: BTreeSet<(SystemTime, ChallengeId)>,
-    of_origin: HashMap<Origin, usize>,
+    of_holder: HashMap<Holder, usize>,
+    /// How many of the open ones step a session up.
+    of_sessions: usize,
 }
 
 #[derive(Debug)]
 struct Open {
-    purpose: Purpose,
-    origin: Origin,
+    sign_in: SignIn,
+    holder: Holder,
     expires_at: SystemTime,
     tries: u32,
 }
@@ -143,10 +240,11 @@ impl Table {
     fn remove(&mut self, id: &ChallengeId) -> Option<Open> {
         let open = self.open.remove(id)?;
         self.by_end.remove(&(open.expires_at, id.clone()));
-        if let Some(count) = self.of_origin.get_mut(&open.origin) {
+        self.of_sessions -= open.holder.sessions();
+        if let Some(count) = self.of_holder.get_mut(&open.holder) {
             *count -= 1;
             if *count == 0 {
-                self.of_origin.remove(&open.origin);
+                self.of_holder.remove(&open.holder);
             }
         }
         Some(open)
@@ -166,104 +264,52 @@ impl Table {
     }
 }
 
+/// Whose the places are that an open challenge takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Holder {
+    /// A caller's whom nobody knows yet.
+    Origin(Origin),
+    /// The session's that is stepped up.
+    Session(Digest),
+}
+
+impl Holder {
+    /// One for a session.
+    fn sessions(self) -> usize {
+        match self {
+            Self::Origin(_) => 0,
+            Self::Session(_) => 1,
+        }
+    }
+}
+
 /// Who is counted as one caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Origin {
-    Address(std::net::Ipv4Addr),
-    Network([u16; 4]),
+pub(super) enum Origin {
+    Address(Ipv4Addr),
+    Network([u16; 3]),
 }
 
 impl Origin {
-    fn of(address: IpAddr) -> Self {
+    /// Of an address.
+    pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::Address(address),
-            IpAddr::V6(address) => Self::Network(network(address)),
+            IpAddr::V6(address) => {
+                let [a, b, c, ..] = address.segments();
+                Self::Network([a, b, c])
+            }
         }
     }
-}
 
-fn network(address: Ipv6Addr) -> [u16; 4] {
-    let [a, b, c, d, ..] = address.segments();
-    [a, b, c, d]
+    /// As bytes, to be hashed.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Address(address) => address.octets().to_vec(),
+            Self::Network(network) => network.iter().flat_map(|part| part.to_be_bytes()).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-
-    const LIFE: Duration = Duration::from_secs(120);
-
-    fn id(number: u64) -> ChallengeId {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&number.to_be_bytes());
-        ChallengeId::from_random(bytes)
-    }
-
-    fn open(challenges: &Challenges, number: u64, origin: &str, now: SystemTime) -> Result<(), Full> {
-        challenges.open(id(number), [7; 32], None, origin.parse().unwrap(), now + LIFE, now)
-    }
-
-    #[test]
-    fn a_challenge_succeeds_once() {
-        let challenges = Challenges::default();
-        open(&challenges, 1, "192.0.2.1", UNIX_EPOCH).unwrap();
-        challenges.count_try(&id(1), UNIX_EPOCH).unwrap();
-        assert_eq!(challenges.take(&id(1), UNIX_EPOCH).unwrap().challenge, [7; 32]);
-        assert!(matches!(challenges.take(&id(1), UNIX_EPOCH), Err(Error::ChallengeNotFound)));
-        assert!(matches!(challenges.check(&id(1), UNIX_EPOCH), Err(Error::ChallengeNotFound)));
-    }
-
-    #[test]
-    fn its_tries_and_its_time_are_bounded() {
-        let challenges = Challenges::default();
-        open(&challenges, 1, "192.0.2.1", UNIX_EPOCH).unwrap();
-        open(&challenges, 2, "192.0.2.1", UNIX_EPOCH).unwrap();
-        for _ in 0..CHALLENGE_TRIES_MAX {
-            challenges.count_try(&id(1), UNIX_EPOCH).unwrap();
-        }
-        assert!(matches!(challenges.count_try(&id(1), UNIX_EPOCH), Err(Error::ChallengeNotFound)));
-        assert!(challenges.take(&id(1), UNIX_EPOCH).is_ok(), "the fifth try may still be under way, and succeed");
-
-        challenges.check(&id(2), UNIX_EPOCH + LIFE - Duration::from_millis(1)).unwrap();
-        assert!(matches!(challenges.check(&id(2), UNIX_EPOCH + LIFE), Err(Error::ChallengeExpired)));
-        assert!(matches!(challenges.take(&id(2), UNIX_EPOCH + LIFE), Err(Error::ChallengeExpired)));
-    }
-
-    #[test]
-    fn one_origin_has_its_share_and_no_more() {
-        let challenges = Challenges::default();
-        for number in 0..CHALLENGES_OF_ORIGIN_MAX as u64 {
-            // All of these are one network.
-            open(&challenges, number, &format!("2001:db8:1:2::{number:x}"), UNIX_EPOCH).unwrap();
-        }
-        let full = open(&challenges, 5000, "2001:db8:1:2:ffff::1", UNIX_EPOCH).unwrap_err();
-        assert_eq!(full.retry_after, LIFE + REMEMBERED);
-        open(&challenges, 5001, "2001:db8:1:3::1", UNIX_EPOCH).unwrap();
-        open(&challenges, 5002, "::ffff:192.0.2.1", UNIX_EPOCH).unwrap();
-
-        // A sign-in that succeeds makes room at once.
-        challenges.take(&id(3), UNIX_EPOCH).unwrap();
-        open(&challenges, 5003, "2001:db8:1:2::1", UNIX_EPOCH).unwrap();
-    }
-
-    #[test]
-    fn a_flood_is_bounded_and_passes() {
-        let challenges = Challenges::default();
-        let origin = |number: u64| format!("198.18.{}.{}", number / 256 % 256, number % 256);
-        for number in 0..CHALLENGES_MAX as u64 {
-            open(&challenges, number, &origin(number), UNIX_EPOCH).unwrap();
-        }
-        assert!(open(&challenges, 99_999, "192.0.2.1", UNIX_EPOCH).is_err());
-        assert_eq!(challenges.len(), CHALLENGES_MAX);
-        challenges.check(&id(0), UNIX_EPOCH).unwrap();
-
-        open(&challenges, 99_999, "192.0.2.1", UNIX_EPOCH + LIFE + REMEMBERED).unwrap();
-        assert_eq!(challenges.len(), 1);
-        let table = challenges.table();
-        assert_eq!((table.by_end.len(), table.of_origin.len()), (1, 1));
-    }
-}
+mod tests;

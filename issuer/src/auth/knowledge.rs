@@ -1,40 +1,35 @@
 //! What the customer knows: national id, user code and password.
 
+use async_trait::async_trait;
 use mesh::{
-    secret::{Secret, SecretString},
-    store::{KeyRange, PageRequest, Version},
+    secret::SecretString,
+    store::{KeyRange, PageRequest},
 };
 use proto::{
     authorization::Factor,
     fields::{Fields, Invalid},
-    ids::ChallengeId,
+    ids::DeviceId,
     pb, require,
 };
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::{
-    Desk, NewSession, SignedIn,
+    Desk,
+    challenges::SignIn,
+    credential::{After, Attempt, Credential, Proved},
     decoy::Decoy,
     passwords::{
         BUSY_RETRY_AFTER, PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, USER_CODE_CHARACTERS_MAX, USER_CODE_CHARACTERS_MIN,
     },
-    sessions,
 };
 use crate::{
-    domain::{
-        ids::CustomerId,
-        lockout::{Event, State, Verdict},
-        national_id::NationalId,
-    },
+    audit::Act,
+    domain::{ids::CustomerId, lockout::Verdict, national_id::NationalId},
     error::Error,
-    records::{Credential, Customer, Entity, INDEX_CUSTOMER_BY_NATIONAL_ID, Lockout, millis_of, time_of},
-    repository::{Changes, Outcome, Stored},
+    records::{self, Customer, INDEX_CUSTOMER_BY_NATIONAL_ID},
+    repository::Changes,
     vault::{Tag, open_password_hash, seal_password_hash},
 };
-
-/// How often a change is decided anew because others changed the same records. Of those who meet, one
-/// always succeeds, and no more meet than passwords are worked at; several replicas may add theirs.
-const CONTENTION_TRIES_MAX: usize = 256;
 
 /// The three things, well-formed. Nothing of them is printed, and all of it is wiped when it goes.
 #[derive(Debug)]
@@ -87,6 +82,8 @@ struct Candidate {
     customer: CustomerId,
     /// Whether it is a customer.
     known: bool,
+    /// Whether nobody else has proved anything under the challenge.
+    joins: bool,
     /// Whether the user code is the customer's.
     user_code_right: bool,
     /// The password's hash, encrypted.
@@ -95,34 +92,46 @@ struct Candidate {
     lockout_name: String,
 }
 
-impl Desk<'_> {
-    /// One path for everybody: nothing before the last decision depends on what was right.
-    pub(super) async fn prove_knowledge(&self, challenge: &ChallengeId, proof: Knowledge) -> Result<NewSession, Error> {
-        self.auth.challenges.check(challenge, self.clock.now())?;
-        let turn = self.auth.passwords.turn().await.map_err(|_| Error::Overloaded(BUSY_RETRY_AFTER))?;
-        self.auth.challenges.count_try(challenge, self.clock.now())?;
+#[async_trait]
+impl Credential for Knowledge {
+    const FACTOR: Factor = Factor::Knowledge;
 
-        let Knowledge { national_id, user_code, password } = proof;
-        let candidate = self.candidate(&national_id, user_code.expose()).await?;
-        let verdict = self.count_try(&candidate.lockout_name).await?;
-        let hash = open_password_hash(self.vault, &candidate.customer, &candidate.sealed_password_hash)
+    /// One path for everybody: nothing before the last decision depends on what was right.
+    async fn verify(self, desk: &Desk<'_>, attempt: Attempt<'_>) -> Result<Proved, Error> {
+        let Attempt { sign_in, origin, turn } = attempt;
+        let turn = match turn {
+            Some(turn) => turn,
+            None => desk.auth.passwords.turn().await.map_err(|_| Error::Overloaded(BUSY_RETRY_AFTER))?,
+        };
+        let Self { national_id, user_code, password } = self;
+        let candidate = desk.candidate(&national_id, user_code.expose(), sign_in).await?;
+        let tells = |act| {
+            let entry = desk.entry(act, origin).factor(Factor::Knowledge).challenge(&sign_in.challenge);
+            if candidate.known { entry.customer(&candidate.customer) } else { entry.unknown_customer() }
+        };
+        let verdict =
+            desk.count_try(&candidate.lockout_name, &tells(Act::IdentityTried), &tells(Act::PasswordLocked)).await?;
+        let hash = open_password_hash(desk.vault, &candidate.customer, &candidate.sealed_password_hash)
             .map_err(|error| Error::internal("opening a password hash", error))?;
         let allowed = verdict == Verdict::Allowed;
-        let may_succeed = candidate.known & candidate.user_code_right & allowed;
-        let compared = self
+        let may_succeed = candidate.known & candidate.joins & candidate.user_code_right & allowed;
+        let compared = desk
             .auth
             .passwords
             .verify(turn, hash, password, may_succeed)
             .await
             .map_err(|error| Error::internal("verifying a password", error))?;
-
         if !(may_succeed & compared.right) {
             return Err(Error::IdentityNotVerified);
         }
-        self.sign_in(challenge, candidate, compared.renewed).await
+        let Candidate { customer, lockout_name, .. } = candidate;
+        let after = After::PasswordRight { lockout_name, renewed: compared.renewed };
+        Ok(Proved { customer, device: None, after })
     }
+}
 
-    async fn candidate(&self, national_id: &NationalId, user_code: &str) -> Result<Candidate, Error> {
+impl Desk<'_> {
+    async fn candidate(&self, national_id: &NationalId, user_code: &str, sign_in: &SignIn) -> Result<Candidate, Error> {
         let tag = self.lookup.national_id(national_id);
         let found = self
             .repository
@@ -141,12 +150,13 @@ impl Desk<'_> {
         };
         let user_code_tag = self.lookup.user_code(&customer, user_code);
         // Read for the decoy's stand-in, too, where there is hardly one.
-        let credential = self.repository.load(&Credential::at(&customer)).await?;
+        let credential = self.repository.load(&records::Credential::at(&customer)).await?;
         Ok(match (found, credential) {
             (Some(_), Some(credential)) => Candidate {
-                lockout_name: customer.to_string(),
-                customer,
+                lockout_name: lockout_name(&customer, sign_in.device_of(&customer)),
                 known: true,
+                joins: sign_in.may_be_of(&customer),
+                customer,
                 user_code_right: user_code_tag.matches(&credential.value.user_code_hash),
                 sealed_password_hash: credential.value.sealed_password_hash,
             },
@@ -158,101 +168,42 @@ impl Desk<'_> {
         Candidate {
             customer: self.auth.decoy.customer().clone(),
             known: false,
+            joins: true,
             user_code_right: user_code.matches(&[0; 32]),
-            sealed_password_hash: bytes::Bytes::copy_from_slice(self.auth.decoy.sealed_password_hash()),
+            sealed_password_hash: self.auth.decoy.sealed_password_hash(),
             lockout_name: Decoy::lockout_name(national_id),
         }
     }
 
-    /// Counts a try, durably, before anything is looked at.
-    async fn count_try(&self, name: &str) -> Result<Verdict, Error> {
-        for _ in 0..CONTENTION_TRIES_MAX {
-            let stored = self.repository.load(&Lockout::named(name)).await?;
-            let (state, verdict) =
-                lockout_state(stored.as_ref()).apply(Event::Begin, self.lockout_rule(), self.clock.now());
-            match self.repository.commit(put_lockout(Changes::new(), name, stored.as_ref(), state)).await? {
-                Outcome::Committed => {
-                    if verdict == Verdict::Allowed && state.is_locked(self.clock.now()) {
-                        tracing::warn!(name, "the last try of a password has begun; locked unless it succeeds");
-                    }
-                    return Ok(verdict);
-                }
-                Outcome::Reload => {}
-            }
-        }
-        Err(Error::Contended)
-    }
-
-    /// Uses the challenge up, forgets the tries and makes the session, the latter two in one commit.
-    async fn sign_in(
+    /// Forgets the tries, and stores the hash anew where its cost is out of date.
+    pub(super) async fn settle_password(
         &self,
-        challenge: &ChallengeId,
-        candidate: Candidate,
-        renewed: Option<Zeroizing<String>>,
-    ) -> Result<NewSession, Error> {
-        let now = self.clock.now();
-        let purpose = self.auth.challenges.take(challenge, now)?;
-        let mut token = [0; sessions::TOKEN_BYTES];
-        self.entropy.fill(&mut token)?;
-        let token_for_record = Secret::new(token);
-        let signed_in = SignedIn {
-            customer: candidate.customer.clone(),
-            order_digest: purpose.order.map(|order| order.digest),
-            order_amount: purpose.order.map(|order| order.amount),
-            can_pay: purpose.order.is_some(),
-            factors: vec![Factor::Knowledge],
-            challenge: purpose.challenge,
-            expires_at: now + self.life().total,
-        };
-        let session = sessions::record(token_for_record.expose(), &signed_in, now);
-        token.zeroize();
-
-        for _ in 0..CONTENTION_TRIES_MAX {
-            let lockout = self.repository.load(&Lockout::named(&candidate.lockout_name)).await?;
-            let (state, _) = lockout_state(lockout.as_ref()).apply(Event::Succeed, self.lockout_rule(), now);
-            let mut changes =
-                put_lockout(Changes::new().create(&session), &candidate.lockout_name, lockout.as_ref(), state);
-            if let Some(hash) = &renewed {
-                changes = self.renew_hash(changes, &candidate.customer, hash).await?;
-            }
-            match self.repository.commit(changes).await? {
-                Outcome::Committed => {
-                    return Ok(NewSession { token: token_for_record, signed_in });
-                }
-                // A commit of unknown outcome may have made the session.
-                Outcome::Reload if self.repository.load(&session.key()).await?.is_some() => {
-                    return Ok(NewSession { token: token_for_record, signed_in });
-                }
-                Outcome::Reload => {}
-            }
+        changes: Changes,
+        customer: &CustomerId,
+        lockout_name: &str,
+        renewed: Option<&Zeroizing<String>>,
+    ) -> Result<Changes, Error> {
+        let changes = self.forget_tries(changes, lockout_name).await?;
+        match renewed {
+            Some(hash) => self.renew_hash(changes, customer, hash).await,
+            None => Ok(changes),
         }
-        Err(Error::Contended)
     }
 
     async fn renew_hash(&self, changes: Changes, customer: &CustomerId, hash: &str) -> Result<Changes, Error> {
-        let Some(credential) = self.repository.load(&Credential::at(customer)).await? else { return Ok(changes) };
+        let Some(credential) = self.repository.load(&records::Credential::at(customer)).await? else {
+            return Ok(changes);
+        };
         let sealed = seal_password_hash(self.vault, customer, hash)
             .map_err(|error| Error::internal("sealing a password hash", error))?;
-        let value = Credential { sealed_password_hash: sealed.into(), ..credential.value };
+        let value = records::Credential { sealed_password_hash: sealed.into(), ..credential.value };
         Ok(changes.replace(credential.version, &value))
     }
 }
 
-fn lockout_state(stored: Option<&Stored<Lockout>>) -> State {
-    match stored.map(|stored| &stored.value) {
-        None => State::FRESH,
-        Some(Lockout { begun, locked_until_ms: 0, .. }) => State::Open { begun: *begun },
-        Some(Lockout { locked_until_ms, refused, .. }) => {
-            State::Locked { until: time_of(*locked_until_ms), refused: *refused }
-        }
-    }
-}
-
-fn put_lockout(changes: Changes, name: &str, stored: Option<&Stored<Lockout>>, state: State) -> Changes {
-    let (begun, locked_until_ms, refused) = match state {
-        State::Open { begun } => (begun, 0, 0),
-        State::Locked { until, refused } => (0, millis_of(until), refused),
-    };
-    let record = Lockout { customer_id: name.to_owned(), begun, locked_until_ms, refused };
-    changes.replace(stored.map_or(Version::ABSENT, |stored| stored.version), &record)
+/// Under which name a customer's tries are counted. Those from a bound device of theirs that has proved itself
+/// under the same challenge count apart, so that a stranger's guesses never lock customers out of their own
+/// device. Another customer's device gives nobody more guesses.
+pub(super) fn lockout_name(customer: &CustomerId, device: Option<&DeviceId>) -> String {
+    device.map_or_else(|| customer.to_string(), |device| format!("{customer}/{device}"))
 }

@@ -8,10 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use mesh::store::{KeyRange, PageRequest};
-use proto::{authorization::Factor, digest::Digest, money::Money, pb};
+use proto::{authorization::Factor, digest::Digest, money::Money};
 
-use super::{Desk, SignedIn};
+use super::{Desk, OrderToPay, SessionCall, SignedIn};
 use crate::{
+    audit::{Act, Actor, Entry},
     domain::session::{STORED_USE_AGE_MAX, Verdict, judge},
     error::Error,
     records::{Damaged, INDEX_SESSION_BY_END, Session, millis_of, time_key, time_of},
@@ -27,88 +28,68 @@ const CLEARED_AT_ONCE: usize = 8;
 /// Sessions looked at with one scan while clearing away.
 const CLEAR_PAGE: usize = 128;
 
-/// Why a token names nobody.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The session never was, or has ended. Nobody is told which.
-    #[error("the session does not exist or has ended")]
-    Invalid,
-    /// The store failed.
-    #[error(transparent)]
-    Repository(#[from] repository::Error),
-    /// Too many calls used the session at the same moment.
-    #[error("the session's record changed too often")]
-    Contended,
-}
-
-impl From<SessionError> for Error {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Invalid => Self::SessionInvalid,
-            SessionError::Repository(error) => Self::Repository(error),
-            SessionError::Contended => Self::Contended,
-        }
-    }
-}
-
-impl From<Damaged> for SessionError {
-    fn from(damaged: Damaged) -> Self {
-        Self::Repository(damaged.into())
-    }
-}
-
 impl Desk<'_> {
-    /// Who has this token; counts as a use.
-    pub(super) async fn session(&self, token: &[u8]) -> Result<SignedIn, SessionError> {
-        let digest = token_digest(token).ok_or(SessionError::Invalid)?;
+    /// Who has this call's token; counts as a use. One that its device did not sign where it must is none, and
+    /// does not keep the session alive. It is the session as it was checked that is returned: one that was stepped
+    /// up since is looked at anew by its next call.
+    pub(super) async fn session(&self, call: &SessionCall<'_>) -> Result<SignedIn, Error> {
+        let digest = token_digest(call.token()).ok_or(Error::SessionInvalid)?;
         for _ in 0..CONTENTION_TRIES_MAX {
             let Some(stored) = self.repository.load(&Session::at(&digest)).await? else {
                 self.auth.uses.forget(&digest);
-                return Err(SessionError::Invalid);
+                return Err(Error::SessionInvalid);
             };
             let now = self.clock.now();
-            let used_stored = time_of(stored.value.used_at_ms);
-            let used = self.auth.uses.last(&digest).map_or(used_stored, |seen| seen.max(used_stored));
-            match judge(time_of(stored.value.expires_at_ms), used, used_stored, self.life(), now) {
-                Verdict::Over => {
+            let verdict = self.judge_session(&digest, &stored.value, now);
+            if verdict == Verdict::Over {
+                self.auth.uses.forget(&digest);
+                return Err(Error::SessionInvalid);
+            }
+            let signed_in = parse(&stored.value)?;
+            self.check_use(&signed_in, call).await?;
+            if verdict == Verdict::Keep {
+                self.auth.uses.note(digest, now);
+                return Ok(signed_in);
+            }
+            let used = Session { used_at_ms: millis_of(now), ..stored.value };
+            match self.repository.commit(Changes::new().replace(stored.version, &used)).await? {
+                Outcome::Committed => {
                     self.auth.uses.forget(&digest);
-                    return Err(SessionError::Invalid);
+                    return Ok(signed_in);
                 }
-                Verdict::Keep => {
-                    self.auth.uses.note(digest, now);
-                    return Ok(parse(&stored.value)?);
-                }
-                Verdict::Store => {
-                    let used = Session { used_at_ms: millis_of(now), ..stored.value };
-                    let signed_in = parse(&used)?;
-                    match self.repository.commit(Changes::new().replace(stored.version, &used)).await? {
-                        Outcome::Committed => {
-                            self.auth.uses.forget(&digest);
-                            return Ok(signed_in);
-                        }
-                        // Another call stored its use, or the session was ended: look again.
-                        Outcome::Reload => {}
-                    }
-                }
+                // Another call stored its use, or the session was ended: look again.
+                Outcome::Reload => {}
             }
         }
-        Err(SessionError::Contended)
+        Err(Error::Contended)
+    }
+
+    /// Whether a stored session goes on, by its stored last use and the one that this process has seen.
+    pub(super) fn judge_session(&self, id: &Digest, session: &Session, now: SystemTime) -> Verdict {
+        let used_stored = time_of(session.used_at_ms);
+        let used = self.auth.uses.last(id).map_or(used_stored, |seen| seen.max(used_stored));
+        judge(time_of(session.expires_at_ms), used, used_stored, self.life(), now)
     }
 
     /// Ends a session, if there is one.
-    pub(super) async fn end(&self, token: &[u8]) -> Result<(), SessionError> {
+    pub(super) async fn end(&self, token: &[u8], actor: Actor) -> Result<(), Error> {
         let Some(digest) = token_digest(token) else { return Ok(()) };
         for _ in 0..CONTENTION_TRIES_MAX {
             let Some(stored) = self.repository.load(&Session::at(&digest)).await? else {
                 self.auth.uses.forget(&digest);
                 return Ok(());
             };
+            let told = Entry::new(self.clock.now(), Act::SessionEnded).by(actor).session(&digest);
+            let told = match stored.value.customer_id.parse() {
+                Ok(customer) => told.customer(&customer),
+                Err(_) => told.unknown_customer(),
+            };
             // A use that is stored meanwhile changes the version; the end has to win.
-            match self.repository.commit(Changes::new().remove(&stored)).await? {
+            match self.repository.commit(Changes::new().remove(&stored).audit(&told)).await? {
                 Outcome::Committed | Outcome::Reload => {}
             }
         }
-        Err(SessionError::Contended)
+        Err(Error::Contended)
     }
 
     /// Removes the sessions that are past their end, and returns how many.
@@ -139,52 +120,60 @@ impl Desk<'_> {
 }
 
 /// A new session as it is stored.
-pub(super) fn record(token: &[u8], signed_in: &SignedIn, now: SystemTime) -> Session {
+pub(super) fn record(signed_in: &SignedIn, now: SystemTime) -> Session {
+    let order = signed_in.order.as_ref();
     Session {
-        token_digest: Digest::of(token).to_bytes(),
+        token_digest: signed_in.id.to_bytes(),
         customer_id: signed_in.customer.to_string(),
-        order_digest: signed_in.order_digest.map(|digest| digest.to_bytes()).unwrap_or_default(),
-        order_amount: signed_in.order_amount.map(|amount| amount.to_pb()),
-        factors: signed_in.factors.iter().map(|factor| factor.to_pb().into()).collect(),
+        order_digest: order.map(|order| order.digest.to_bytes()).unwrap_or_default(),
+        order_amount: order.map(|order| order.amount.to_pb()),
+        factors: factors_pb(&signed_in.factors),
         challenge: Bytes::copy_from_slice(&signed_in.challenge),
         created_at_ms: millis_of(now),
         used_at_ms: millis_of(now),
         expires_at_ms: millis_of(signed_in.expires_at),
+        device_id: signed_in.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+        order_category: order.map(|order| order.category.to_string()).unwrap_or_default(),
     }
 }
 
-fn parse(session: &Session) -> Result<SignedIn, Damaged> {
+/// A stored session with the factors and the device of the stepped-up one.
+pub(super) fn with_proofs(stored: &Session, signed_in: &SignedIn) -> Session {
+    Session {
+        factors: factors_pb(&signed_in.factors),
+        device_id: signed_in.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ..stored.clone()
+    }
+}
+
+fn factors_pb(factors: &[Factor]) -> Vec<i32> {
+    factors.iter().map(|factor| factor.to_pb().into()).collect()
+}
+
+/// A stored session, read.
+pub(super) fn parse(session: &Session) -> Result<SignedIn, Damaged> {
     let damaged = |field| Damaged { kind: "session", field };
-    let order_digest = match session.order_digest.as_ref() {
-        [] => None,
-        bytes => Some(Digest::from_bytes(bytes.try_into().map_err(|_| damaged("order_digest"))?)),
+    let id = session.token_digest.as_ref().try_into().map(Digest::from_bytes).map_err(|_| damaged("token_digest"))?;
+    let order = match (session.order_digest.as_ref(), session.order_amount.clone()) {
+        ([], None) => None,
+        (digest, Some(amount)) => Some(OrderToPay {
+            digest: Digest::from_bytes(digest.try_into().map_err(|_| damaged("order_digest"))?),
+            amount: Money::parse(amount).map_err(|_| damaged("order_amount"))?,
+            category: session.order_category.parse().map_err(|_| damaged("order_category"))?,
+        }),
+        (_, None) => return Err(damaged("order_amount")),
     };
-    let order_amount =
-        session.order_amount.clone().map(Money::parse).transpose().map_err(|_| damaged("order_amount"))?;
+    let factors = session.factors.iter().map(|number| Factor::parse(*number)).collect::<Option<_>>();
+    let device = (!session.device_id.is_empty()).then(|| session.device_id.parse()).transpose();
     Ok(SignedIn {
+        id,
         customer: session.customer_id.parse().map_err(|_| damaged("customer_id"))?,
-        order_digest,
-        order_amount,
-        can_pay: order_digest.is_some() && order_amount.is_some(),
-        factors: session
-            .factors
-            .iter()
-            .map(|number| factor(*number))
-            .collect::<Option<_>>()
-            .ok_or(damaged("factors"))?,
+        order,
+        factors: factors.ok_or(damaged("factors"))?,
+        device: device.map_err(|_| damaged("device_id"))?,
         challenge: session.challenge.as_ref().try_into().map_err(|_| damaged("challenge"))?,
         expires_at: time_of(session.expires_at_ms),
     })
-}
-
-fn factor(number: i32) -> Option<Factor> {
-    match pb::AuthenticationFactor::try_from(number).ok()? {
-        pb::AuthenticationFactor::Unspecified => None,
-        pb::AuthenticationFactor::Knowledge => Some(Factor::Knowledge),
-        pb::AuthenticationFactor::Inherence => Some(Factor::Inherence),
-        pb::AuthenticationFactor::Possession => Some(Factor::Possession),
-        pb::AuthenticationFactor::Passkey => Some(Factor::Passkey),
-    }
 }
 
 /// Under what a token's session stands. The look-up goes by the hash, so that its time tells nothing of

@@ -16,14 +16,24 @@ use crate::{
     vault::{open_password_hash, seal_password_hash},
 };
 
+mod activation;
+mod device_trail;
+mod devices;
+mod inherence;
 mod lock;
+mod passkeys;
 mod session;
+mod session_use;
 mod sign_in;
+mod sources;
+mod steps;
+mod strangers;
 
 const NATIONAL_ID: &str = "A123456789";
 const OTHER_NATIONAL_ID: &str = "F131104093";
 const USER_CODE: &str = "mei-lin";
 const PASSWORD: &str = "correct horse";
+const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
 /// A bank with one customer, over a store in memory.
 struct Bank {
@@ -35,6 +45,7 @@ struct Bank {
     vault: Vault,
     lookup: LookupKeys,
     limits: AuthLimits,
+    policy: Policy,
     customer: CustomerId,
 }
 
@@ -58,6 +69,7 @@ impl Bank {
             vault,
             lookup,
             limits: AuthLimits::default(),
+            policy: Policy::one_factor(),
             customer: "customer-1".parse().unwrap(),
         };
         if bank.repository.load(&Customer::at(&bank.customer)).await.unwrap().is_none() {
@@ -91,11 +103,12 @@ impl Bank {
             vault: &self.vault,
             lookup: &self.lookup,
             limits: &self.limits,
+            policy: &self.policy,
         }
     }
 
     fn begin(&self, order: Option<OrderToPay>) -> Begun {
-        self.desk().begin(order, "192.0.2.1".parse().unwrap()).unwrap()
+        self.desk().begin(|challenge| SignIn::new(challenge, order), HERE).unwrap()
     }
 
     /// Signs in under a challenge of its own.
@@ -113,6 +126,16 @@ impl Bank {
     }
 }
 
+impl Desk<'_> {
+    /// Proves what the customer knows, where that is all that is asked for.
+    async fn prove_knowledge(&self, challenge: &ChallengeId, proof: Knowledge) -> Result<NewSession, Error> {
+        match self.prove(challenge, Proof::Knowledge(proof), HERE).await? {
+            Proven::Session(session) => Ok(session),
+            other @ (Proven::SteppedUp(_) | Proven::Missing(_)) => panic!("one factor suffices here: {other:?}"),
+        }
+    }
+}
+
 fn proof(national_id: &str, user_code: &str, password: &str) -> Knowledge {
     Knowledge::parse(pb::KnowledgeProof {
         national_id: national_id.into(),
@@ -123,7 +146,8 @@ fn proof(national_id: &str, user_code: &str, password: &str) -> Knowledge {
 }
 
 fn order() -> OrderToPay {
-    OrderToPay { digest: Digest::of(b"order"), amount: Money::new("TWD".parse().unwrap(), 1200).unwrap() }
+    let amount = Money::new("TWD".parse().unwrap(), 1200).unwrap();
+    OrderToPay { digest: Digest::of(b"order"), amount, category: "5942".parse().unwrap() }
 }
 
 /// What a caller can see of a refusal: everything that leaves the server.

@@ -1,12 +1,13 @@
 //! One event of a charge, with everything that changes with it, in one transition.
 
-use proto::{ids::ChargeId, signed::Signed};
+use proto::{authorization::DeclineReason, ids::ChargeId, signed::Signed};
 
-use super::Charge;
+use super::{Charge, demand::give_back};
 use crate::{
+    audit::{self, Act, Entry},
     context::Context,
     domain::{
-        charge::{Effect, Event, Rejected, Schedule},
+        charge::{Effect, Event, Rejected, Schedule, State},
         ids::{AccountId, CustomerId},
     },
     error::Error,
@@ -66,6 +67,9 @@ pub(crate) async fn advance(
             next.result = Some(result.clone());
         }
         let mut changes = Changes::new().replace(stored.version, &next.to_record());
+        for entry in told(&next, with) {
+            changes = changes.audit(&entry);
+        }
         let added = add_all(ctx, &mut changes, effects, &next, with).await;
         if let Err(error) = added {
             // Another step of the same charge may have come in between, and then what this one looked for is
@@ -103,6 +107,28 @@ pub(crate) async fn account(ctx: &Context, id: &AccountId) -> Result<Stored<reco
     must(ctx, &records::Account::at(id), Damaged { kind: "account", field: "record" }).await
 }
 
+/// What the audit trail says of a step. Card data leaves the vault with the request that is about to be sent.
+fn told(charge: &Charge, with: With<'_>) -> impl Iterator<Item = Entry> {
+    let opened = match with {
+        With::Request(_) => Some(charge.told(charge.updated_at, Act::CardOpened)),
+        With::Nothing | With::Result(_) => None,
+    };
+    let outcome = match charge.state {
+        State::Approved { .. } => Some(audit::Outcome::Approved),
+        State::Declined { reason, .. } => Some(audit::Outcome::Declined(reason_word(reason))),
+        State::Abandoned => Some(audit::Outcome::Abandoned),
+        State::Held | State::Sent(_) | State::Unknown { .. } => None,
+    };
+    let ended = outcome.map(|outcome| charge.told(charge.updated_at, Act::ChargeEnded).outcome(outcome));
+    opened.into_iter().chain(ended)
+}
+
+/// The reason by its name in the contracts.
+fn reason_word(reason: DeclineReason) -> &'static str {
+    let name = reason.to_pb().as_str_name();
+    name.strip_prefix("DECLINE_REASON_").unwrap_or(name)
+}
+
 async fn add_all(
     ctx: &Context,
     changes: &mut Changes,
@@ -133,7 +159,8 @@ async fn add(
         Effect::ReleaseHold => {
             let stored = account(ctx, &charge.account).await?;
             let released = stored.value.domain()?.release(charge.amount()).map_err(fault)?;
-            Ok(changes.replace(stored.version, &stored.value.with(&released)))
+            let changes = changes.replace(stored.version, &stored.value.with(&released));
+            give_back(ctx, changes, charge).await
         }
         Effect::KeepClaim => {
             let stored = claim(ctx, charge).await?;

@@ -41,7 +41,7 @@ pub(super) async fn prepare(ctx: &Context, charge: &Charge, ticket: Bytes) -> Re
         sealed_card: sealed_card.into(),
         signed_at,
         factors: charge.factors.clone(),
-        consent_digest: None,
+        consent_digest: charge.consent,
     };
     let signed = sign(ctx, &request.to_pb())?;
     if signed.to_pb().encoded_len() > SIGNED_REQUEST_BYTES_MAX {

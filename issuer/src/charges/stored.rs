@@ -13,6 +13,7 @@ use proto::{
 };
 
 use crate::{
+    audit::{Act, Entry},
     domain::{
         account::{Account, Funds},
         charge::{Inquiry, Sent, State},
@@ -39,6 +40,10 @@ pub struct Charge {
     pub authorization: AuthorizationId,
     /// The factors that the session had proved.
     pub factors: Vec<Factor>,
+    /// The digest of the cardholder's signed consent, where there is one.
+    pub consent: Option<Digest>,
+    /// The number of the tally that it was counted in as a small payment, where it was.
+    pub low_value_epoch: Option<u64>,
     /// When it was submitted.
     pub created_at: SystemTime,
     /// When it last changed.
@@ -57,7 +62,11 @@ impl Charge {
     pub fn from_record(record: &records::Charge) -> Result<Self, Damaged> {
         let order = record.order.clone().ok_or_else(|| damaged("order"))?;
         let result = record.result.clone().map(|result| Signed::parse(result, SIGNED_NOTE_BYTES_MAX));
-        let factors = record.factors.iter().map(|number| factor(*number)).collect::<Option<_>>();
+        let factors = record.factors.iter().map(|number| Factor::parse(*number)).collect::<Option<_>>();
+        let consent = match record.consent_digest.as_ref() {
+            [] => None,
+            digest => Some(Digest::from_bytes(digest.try_into().map_err(|_| damaged("consent_digest"))?)),
+        };
         Ok(Self {
             customer: record.customer_id.parse().map_err(|_| damaged("customer_id"))?,
             id: record.charge_id.parse().map_err(|_| damaged("charge_id"))?,
@@ -66,6 +75,8 @@ impl Charge {
             account: record.account_id.parse().map_err(|_| damaged("account_id"))?,
             authorization: record.authorization_id.parse().map_err(|_| damaged("authorization_id"))?,
             factors: factors.ok_or_else(|| damaged("factors"))?,
+            consent,
+            low_value_epoch: (record.low_value_epoch != 0).then_some(record.low_value_epoch),
             created_at: time_of(record.created_at_ms),
             updated_at: time_of(record.updated_at_ms),
             state: state(record.state.as_ref().ok_or_else(|| damaged("state"))?)?,
@@ -88,8 +99,21 @@ impl Charge {
             updated_at_ms: millis_of(self.updated_at),
             result: self.result.as_ref().map(Signed::to_pb),
             acquirer_id: self.order.order.acquirer.to_string(),
+            consent_digest: self.consent.map(|digest| digest.to_bytes()).unwrap_or_default(),
+            low_value_epoch: self.low_value_epoch.unwrap_or_default(),
             state: Some(state_record(self.state)),
         }
+    }
+
+    /// What the audit trail says of an act on this charge.
+    pub(super) fn told(&self, now: SystemTime, act: Act) -> Entry {
+        Entry::new(now, act).customer(&self.customer).card(&self.card).order(&self.order.digest).charge(&self.id)
+    }
+
+    /// Whether nobody asks about it by itself any more.
+    #[must_use]
+    pub const fn is_parked(&self) -> bool {
+        matches!(self.state, State::Unknown { next: Inquiry::Parked, .. })
     }
 
     /// The amount.
@@ -146,16 +170,6 @@ impl records::Account {
 
 fn damaged(field: &'static str) -> Damaged {
     Damaged { kind: "charge", field }
-}
-
-fn factor(number: i32) -> Option<Factor> {
-    match pb::AuthenticationFactor::try_from(number).ok()? {
-        pb::AuthenticationFactor::Unspecified => None,
-        pb::AuthenticationFactor::Knowledge => Some(Factor::Knowledge),
-        pb::AuthenticationFactor::Inherence => Some(Factor::Inherence),
-        pb::AuthenticationFactor::Possession => Some(Factor::Possession),
-        pb::AuthenticationFactor::Passkey => Some(Factor::Passkey),
-    }
 }
 
 fn state(record: &records::State) -> Result<State, Damaged> {

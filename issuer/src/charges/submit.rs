@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::{
-    authorization::Factor,
     card::Expiry,
+    device::DeviceSigned,
     ids::{AuthorizationId, CardOptionId, ChargeId},
     order::SignedOrder,
 };
 
-use super::{Charge, advance::account, send::send};
+use super::{Charge, advance::account, demand::meet, send::send};
 use crate::{
+    audit::{Act, Actor},
+    auth::SignedIn,
     context::Context,
     domain::{
         account::HoldError,
         card::{Unusable, judge},
         charge::State,
-        ids::CustomerId,
     },
     error::Error,
     orders,
@@ -31,8 +32,8 @@ const RACES_MAX: usize = 64;
 /// A charge request of a signed-in customer.
 #[derive(Clone, Debug)]
 pub struct Submission {
-    /// Who pays.
-    pub customer: CustomerId,
+    /// Who pays, and what was proved.
+    pub session: SignedIn,
     /// The client's id.
     pub charge: ChargeId,
     /// What is paid; not verified yet.
@@ -41,8 +42,10 @@ pub struct Submission {
     pub card: CardOptionId,
     /// The platform's ticket; empty in direct mode.
     pub ticket: Bytes,
-    /// The factors that the session had proved.
-    pub factors: Vec<Factor>,
+    /// The cardholder's consent; not verified yet.
+    pub consent: Option<DeviceSigned>,
+    /// Who submits it, for the audit trail.
+    pub actor: Actor,
 }
 
 /// Whether a charge was made by this call.
@@ -57,10 +60,13 @@ enum Held {
 /// whatever becomes of the caller. The same content again returns the charge as it stands now.
 ///
 /// What counts as content is the order and the card. A ticket may be renewed between two tries, and
-/// doesn't change what is paid; the one that came with the first try is the one that travels.
+/// doesn't change what is paid; the one that came with the first try is the one that travels. Nor does the
+/// session: a charge that was taken is found again whatever its customer has proved this time, and one that
+/// was refused for too little proof is judged anew.
 ///
 /// # Errors
 /// [`Error::ChargeIdReused`], [`Error::TicketMissing`], [`Error::OrderAlreadyCharged`], [`Error::ChargeInProgress`],
+/// [`Error::FactorsInsufficient`], [`Error::ConsentRequired`], [`Error::ConsentInvalid`],
 /// [`Error::CardOptionNotFound`], [`Error::CardNotUsable`], [`Error::InsufficientFunds`], those of
 /// [`orders::verify`], [`Error::Contended`], and the store's failure.
 pub async fn submit(ctx: &Arc<Context>, submission: Submission) -> Result<Charge, Error> {
@@ -92,7 +98,7 @@ async fn hold(ctx: &Context, submission: &Submission) -> Result<Held, Error> {
     let authorization = AuthorizationId::from_random(ctx.entropy.id()?);
     let mut verified = false;
     for _ in 0..RACES_MAX {
-        let key = records::Charge::at(&submission.customer, &submission.charge);
+        let key = records::Charge::at(&submission.session.customer, &submission.charge);
         if let Some(stored) = ctx.repository.load(&key).await? {
             return again(Charge::from_record(&stored.value)?, submission, &authorization);
         }
@@ -105,7 +111,7 @@ async fn hold(ctx: &Context, submission: &Submission) -> Result<Held, Error> {
             verified = true;
         }
         if let Some(claim) = ctx.repository.load(&records::Claim::at(&submission.order.digest)).await? {
-            if claim.value.is_of(&submission.customer, &submission.charge) {
+            if claim.value.is_of(&submission.session.customer, &submission.charge) {
                 // A commit of this call whose outcome was lost has come through since the first look.
                 continue;
             }
@@ -137,9 +143,10 @@ async fn held(
     authorization: &AuthorizationId,
 ) -> Result<(Charge, Changes), Error> {
     let now = ctx.clock.now();
-    let amount = submission.order.order.amount;
+    let met = meet(ctx, submission, now).await?;
+    let (customer, amount) = (&submission.session.customer, submission.order.order.amount);
     let card = ctx.repository.load(&records::Card::at(&submission.card)).await?;
-    let card = card.filter(|card| card.value.customer_id == submission.customer.as_str());
+    let card = card.filter(|card| card.value.customer_id == customer.as_str());
     let card = card.ok_or(Error::CardOptionNotFound)?.value;
     let damaged = |field| Damaged { kind: "card", field };
     let expiry = Expiry::new(card.expiry_year, card.expiry_month).map_err(|_| damaged("expiry_month"))?;
@@ -156,13 +163,15 @@ async fn held(
         HoldError::InsufficientFunds => Error::InsufficientFunds,
     })?;
     let charge = Charge {
-        customer: submission.customer.clone(),
+        customer: customer.clone(),
         id: submission.charge.clone(),
         order: submission.order.clone(),
         card: submission.card.clone(),
         account: account_id,
         authorization: authorization.clone(),
-        factors: submission.factors.clone(),
+        factors: submission.session.factors.clone(),
+        consent: submission.consent.as_ref().map(DeviceSigned::digest),
+        low_value_epoch: met.low_value_epoch,
         created_at: now,
         updated_at: now,
         state: State::Held,
@@ -170,11 +179,20 @@ async fn held(
     };
     let claim = records::Claim {
         order_digest: submission.order.digest.to_bytes(),
-        customer_id: submission.customer.to_string(),
+        customer_id: customer.to_string(),
         charge_id: submission.charge.to_string(),
         paid: false,
     };
-    let changes =
-        Changes::new().create(&charge.to_record()).replace(stored.version, &stored.value.with(&after)).create(&claim);
+    let told = |act| charge.told(now, act).by(submission.actor).session(&submission.session.id);
+    let changes = Changes::new()
+        .create(&charge.to_record())
+        .replace(stored.version, &stored.value.with(&after))
+        .create(&claim)
+        .audit(&told(Act::ChargeSubmitted));
+    let changes = match &submission.consent {
+        Some(signed) => changes.audit(&told(Act::ConsentKept).device(&signed.device).evidence(&signed.digest())),
+        None => changes,
+    };
+    let changes = met.add_to(changes);
     Ok((charge, changes))
 }

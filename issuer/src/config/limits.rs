@@ -21,6 +21,11 @@ pub struct AuthLimits {
     pub password_tries_max: u32,
     /// How long a lock lasts, of passwords only. Default 30 min.
     pub password_lock: Period,
+    /// Failed proofs from one address (of IPv6, one network of 48 bits) before it has to wait. Default 100: a
+    /// mobile carrier hides thousands of customers behind one address, and some of them mistype.
+    pub source_failures_max: u32,
+    /// In what time. Default 10 min.
+    pub source_window: Period,
 }
 
 impl Default for AuthLimits {
@@ -32,6 +37,8 @@ impl Default for AuthLimits {
             session_total: minutes(15),
             password_tries_max: 5,
             password_lock: minutes(30),
+            source_failures_max: 100,
+            source_window: minutes(10),
         }
     }
 }
@@ -45,6 +52,10 @@ impl AuthLimits {
         check_period("session_idle", self.session_idle, &mut errors);
         check_period("session_total", self.session_total, &mut errors);
         check_period("password_lock", self.password_lock, &mut errors);
+        check_period("source_window", self.source_window, &mut errors);
+        if self.source_failures_max == 0 {
+            errors.push(FieldError::new("source_failures_max", "must be at least 1"));
+        }
         if self.password_tries_max == 0 {
             errors.push(FieldError::new("password_tries_max", "must be at least 1"));
         }

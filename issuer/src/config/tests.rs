@@ -15,7 +15,7 @@ fn load(text: &str) -> Result<IssuerConfig, Error> {
 fn the_sample_parses_and_its_paths_are_the_files_own() {
     let config = load(SAMPLE).unwrap();
     assert_eq!(config.issuer_id.as_str(), "bank-aurora");
-    assert_eq!(config.vault.keys, Path::new("/etc/issuer/bank-aurora.kek"));
+    assert_eq!(config.vault.keys.as_deref(), Some(Path::new("/etc/issuer/bank-aurora.kek")));
     assert_eq!(config.directory.unwrap().file, Path::new("/etc/issuer/certs/directory.binpb"));
     assert_eq!(config.platform, None, "the sample is of the direct way");
     assert_eq!(config.store.folder, Path::new("/etc/issuer/data/bank-aurora"));
@@ -67,7 +67,7 @@ fn the_numbers_have_a_port_only_where_it_is_named() {
     let names =
         |text: &str| -> Vec<&str> { load(text).unwrap().listeners().into_iter().map(|(name, _)| name).collect() };
     assert_eq!(names(SAMPLE), ["listen.devices"]);
-    assert_eq!(names(&with_platform()), ["listen.devices", "listen.admin"]);
+    assert_eq!(names(&with_platform()), ["listen.devices", "listen.admin", "listen.operations"]);
 }
 
 #[test]
@@ -90,6 +90,11 @@ fn a_wrong_field_is_named() {
         ("# password_tries_max = 5", "password_tries_max = 0", "auth.password_tries_max"),
         ("# session_idle = \"5m\"", "session_idle = \"0s\"", "auth.session_idle"),
         ("# iterations = 2", "iterations = 0", "passwords.iterations"),
+        ("profile = \"two_of_three\"", "profile = \"psd3\"", "policy.profile"),
+        ("# sign_in = { kinds = 1 }", "sign_in = { kinds = 4 }", "policy.sign_in.kinds"),
+        ("keys = \"bank-aurora.kek\"", "", "vault.keys"),
+        ("keys = \"bank-aurora.kek\"", "keys = \"k\"\nkeys_env = \"KEYS\"", "vault.keys_env"),
+        ("# rotation_rate = 500", "rotation_rate = 0", "vault.rotation_rate"),
         ("# cache_mib = 64", "cache_mib = 0", "store.cache_mib"),
         ("# requests_max = 1024", "requests_max = 0", "serve.requests_max"),
         ("# filter = \"info\"", "filter = \"issuer=loud\"", "telemetry.filter"),

@@ -24,6 +24,7 @@ pub(super) struct CustomerEntry {
     pub(super) user_code: Option<SecretString>,
     pub(super) password: Option<SecretString>,
     pub(super) password_hash: Option<SecretString>,
+    pub(super) activation_code: Option<SecretString>,
     #[serde(default)]
     pub(super) accounts: Vec<AccountEntry>,
     #[serde(default)]

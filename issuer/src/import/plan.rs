@@ -21,10 +21,12 @@ use crate::{
     auth::{is_password, is_user_code},
     cards::CARDS_MAX,
     domain::{
+        activation_code::ActivationCode,
         ids::{AccountId, CustomerId},
         national_id::NationalId,
     },
-    records::{Account, Customer, INDEX_CUSTOMER_BY_NATIONAL_ID},
+    records::{self, Account, Customer, INDEX_ACTIVATION_BY_CODE, INDEX_CUSTOMER_BY_NATIONAL_ID},
+    repository::Stored,
     vault::Tag,
 };
 
@@ -39,6 +41,7 @@ pub(super) struct PlannedCustomer {
     pub(super) national_id: Tag,
     pub(super) user_code: Tag,
     pub(super) password: Password,
+    pub(super) activation_code: Option<Tag>,
     pub(super) accounts: Vec<PlannedAccount>,
     pub(super) cards: Vec<PlannedCard>,
 }
@@ -89,6 +92,7 @@ pub(super) async fn check(file: File, means: &Means<'_>, options: Options) -> Re
 struct Seen {
     customers: BTreeSet<CustomerId>,
     national_ids: HashSet<[u8; 32]>,
+    activation_codes: HashSet<[u8; 32]>,
     accounts: BTreeSet<AccountId>,
     cards: HashSet<[u8; 32]>,
 }
@@ -110,11 +114,12 @@ fn customer(entry: CustomerEntry, means: &Means<'_>, seen: &mut Seen) -> Result<
     fields.check("user_code", is_user_code(user_code), "must be 4 to 32 characters, none a control character");
     let user_code = id.as_ref().map(|id| means.lookup.user_code(id, user_code));
     let password = password(&mut fields, entry.password, entry.password_hash, means);
+    let activation_code = activation_code(&mut fields, entry.activation_code.as_ref(), means, seen);
     let accounts = accounts(&mut fields, entry.accounts, seen);
     let own: BTreeMap<&str, &AccountId> = accounts.iter().flatten().map(|a| (a.id.as_str(), &a.id)).collect();
     let cards = cards(&mut fields, entry.cards, &own, means, seen);
-    require!(fields; id, name, national_id, user_code, password, accounts, cards);
-    Ok(PlannedCustomer { id, name, national_id, user_code, password, accounts, cards })
+    require!(fields; id, name, national_id, user_code, password, activation_code, accounts, cards);
+    Ok(PlannedCustomer { id, name, national_id, user_code, password, activation_code, accounts, cards })
 }
 
 fn password(
@@ -138,6 +143,22 @@ fn password(
             None
         }
     }
+}
+
+/// The code's hash; none in it where there is no code.
+fn activation_code(
+    fields: &mut Fields,
+    entry: Option<&SecretString>,
+    means: &Means<'_>,
+    seen: &mut Seen,
+) -> Option<Option<Tag>> {
+    if entry.is_none() {
+        return Some(None);
+    }
+    let tag = means.lookup.activation_code(&secret::<ActivationCode>(fields, "activation_code", entry)?);
+    let alone = seen.activation_codes.insert(*tag.as_bytes());
+    fields.check("activation_code", alone, "must not be that of a customer further up");
+    Some(Some(tag))
 }
 
 fn accounts(fields: &mut Fields, entries: Vec<AccountEntry>, seen: &mut Seen) -> Option<Vec<PlannedAccount>> {
@@ -269,6 +290,16 @@ async fn check_stored(
     let found = means.repository.page::<Customer>(INDEX_CUSTOMER_BY_NATIONAL_ID, range, PageRequest::first(2)).await?;
     let others = found.items.iter().any(|stored| stored.value.customer_id != customer.id.as_str());
     fields.check(&format!("{path}.national_id"), !others, "must not be that of another customer in the store");
+    if let Some(code) = &customer.activation_code {
+        let range = KeyRange::exactly(code.as_bytes().as_slice());
+        let found = means.repository.page(INDEX_ACTIVATION_BY_CODE, range, PageRequest::first(2)).await?;
+        let others = found
+            .items
+            .iter()
+            .any(|stored: &Stored<records::ActivationCode>| stored.value.customer_id != customer.id.as_str());
+        let path = format!("{path}.activation_code");
+        fields.check(&path, !others, "must not be that of another customer in the store");
+    }
     for (i, account) in customer.accounts.iter().enumerate() {
         let Some(stored) = means.repository.load(&Account::at(&account.id)).await? else { continue };
         let path = format!("{path}.accounts[{i}]");

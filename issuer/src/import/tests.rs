@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mesh::{
-    clock::SystemEntropy,
+    clock::{SystemClock, SystemEntropy},
     sealing::at_rest::{KeyEncryptionKey, KeyVersion},
     store::{KeyRange, PageRequest, Seq, Store, memory::MemoryStore},
 };
@@ -17,6 +17,7 @@ use crate::{
     vault::{open_card, open_password_hash},
 };
 
+mod codes;
 mod refused;
 
 const SAMPLE: &str = include_str!("../../customers.sample.toml");
@@ -28,6 +29,7 @@ struct Bank {
     lookup: LookupKeys,
     passwords: Passwords,
     entropy: Arc<dyn Entropy>,
+    clock: SystemClock,
 }
 
 impl Bank {
@@ -42,6 +44,7 @@ impl Bank {
             store,
             vault,
             entropy,
+            clock: SystemClock::new(),
         }
     }
 
@@ -52,7 +55,9 @@ impl Bank {
             lookup: &self.lookup,
             passwords: &self.passwords,
             entropy: self.entropy.as_ref(),
+            clock: &self.clock,
             card_verification: VerificationProfile::Stored,
+            activation_code_life: Duration::from_secs(7 * 24 * 60 * 60),
             bins: None,
         }
     }
@@ -142,6 +147,34 @@ async fn changes_are_taken_over_and_card_options_stay() {
     let option = after[1].card_option_id.parse().unwrap();
     let data = open_card(&bank.vault, &customer("customer-1"), &option, &after[1].sealed_data).unwrap();
     assert_eq!(data.expiry.year(), 2034);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_written_anew_from_the_file() {
+    let bank = Bank::open().await;
+    bank.load(SAMPLE).await.unwrap();
+    let flipped = |bytes: &bytes::Bytes| {
+        let mut bytes = bytes.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes::Bytes::from(bytes)
+    };
+    let option = bank.cards_of("customer-1").await[0].card_option_id.parse().unwrap();
+    let card = bank.repository.load(&Card::at(&option)).await.unwrap().unwrap();
+    let credential = bank.repository.load(&Credential::at(&customer("customer-1"))).await.unwrap().unwrap();
+    let changes = Changes::new()
+        .replace(card.version, &Card { sealed_data: flipped(&card.value.sealed_data), ..card.value })
+        .replace(
+            credential.version,
+            &Credential { sealed_password_hash: flipped(&credential.value.sealed_password_hash), ..credential.value },
+        );
+    assert_eq!(bank.repository.commit(changes).await.unwrap(), Outcome::Committed);
+
+    let report = bank.load(SAMPLE).await.unwrap();
+    assert_eq!((report.customers.updated, report.cards.updated), (1, 1));
+    let card = bank.repository.load(&Card::at(&option)).await.unwrap().unwrap().value;
+    open_card(&bank.vault, &customer("customer-1"), &option, &card.sealed_data).unwrap();
+    let credential = bank.repository.load(&Credential::at(&customer("customer-1"))).await.unwrap().unwrap().value;
+    open_password_hash(&bank.vault, &customer("customer-1"), &credential.sealed_password_hash).unwrap();
 }
 
 #[tokio::test]

@@ -13,8 +13,9 @@ use super::{
     plan::{Password, PlannedAccount, PlannedCard, PlannedCustomer},
 };
 use crate::{
+    audit::{Act, Actor, Entry},
     domain::ids::CustomerId,
-    records::{Account, Card, Credential, Customer, Entity, INDEX_CARD_BY_NUMBER},
+    records::{Account, ActivationCode, Card, Credential, Customer, Entity, INDEX_CARD_BY_NUMBER, millis_of},
     repository::{Changes, Outcome, Stored},
     vault::{open_card, open_password_hash, seal_card, seal_password_hash},
 };
@@ -53,7 +54,31 @@ async fn person(means: &Means<'_>, planned: &PlannedCustomer, report: &mut Repor
     let mut changes = Pending::new();
     changes.put(stored_customer.as_ref(), &customer);
     changes.put(stored_credential.as_ref(), &credential);
-    changes.commit(means, stored_customer.is_some(), &mut report.customers).await
+    let stored_code = means.repository.load(&ActivationCode::at(&planned.id)).await?;
+    if let Some(code) = activation_code(means, planned, stored_code.as_ref()) {
+        changes.put(stored_code.as_ref(), &code);
+    }
+    let told = told(means, Act::CustomerImported, &planned.id);
+    changes.commit(means, stored_customer.is_some(), &told, &mut report.customers).await
+}
+
+/// The code to store; none where there is none, or where it is stored already: a code keeps its end, and what
+/// it was used for.
+fn activation_code(
+    means: &Means<'_>,
+    planned: &PlannedCustomer,
+    stored: Option<&Stored<ActivationCode>>,
+) -> Option<ActivationCode> {
+    let code = planned.activation_code.as_ref()?;
+    if stored.is_some_and(|stored| code.matches(&stored.value.code_hash)) {
+        return None;
+    }
+    Some(ActivationCode {
+        customer_id: planned.id.to_string(),
+        code_hash: Bytes::copy_from_slice(code.as_bytes()),
+        ends_at_ms: millis_of(means.clock.now() + means.activation_code_life),
+        device_id: String::new(),
+    })
 }
 
 /// The hash to store: the stored one where it still fits, so that loading a file again changes nothing.
@@ -62,10 +87,11 @@ async fn password_hash(
     planned: &PlannedCustomer,
     stored: Option<&Stored<Credential>>,
 ) -> Result<Bytes, Error> {
-    let opened = match stored {
-        None => None,
-        Some(stored) => Some(open_password_hash(means.vault, &planned.id, &stored.value.sealed_password_hash)?),
-    };
+    let opened = stored.and_then(|stored| {
+        open_password_hash(means.vault, &planned.id, &stored.value.sealed_password_hash)
+            .inspect_err(|error| tracing::warn!(%error, "a damaged record is written anew from the file"))
+            .ok()
+    });
     let new = match &planned.password {
         Password::Plain(plain) => match opened {
             Some(hash) if fits(means, plain, &hash).await? => None,
@@ -115,7 +141,8 @@ async fn account(
     }
     let mut changes = Pending::new();
     changes.put(stored.as_ref(), &account);
-    changes.commit(means, stored.is_some(), &mut report.accounts).await
+    let told = told(means, Act::AccountImported, customer).account(&planned.id);
+    changes.commit(means, stored.is_some(), &told, &mut report.accounts).await
 }
 
 async fn card(
@@ -133,9 +160,7 @@ async fn card(
         Some(stored) => stored.value.card_option_id.parse().map_err(|_| damaged("card_option_id"))?,
     };
     let sealed_data = match &stored {
-        Some(Stored { value, .. })
-            if open_card(means.vault, customer, &option, &value.sealed_data)? == planned.data =>
-        {
+        Some(Stored { value, .. }) if is_the_same(means, customer, &option, value, planned) => {
             value.sealed_data.clone()
         }
         Some(_) | None => seal_card(means.vault, customer, &option, &planned.data)?.into(),
@@ -155,7 +180,31 @@ async fn card(
     };
     let mut changes = Pending::new();
     changes.put(stored.as_ref(), &card);
-    changes.commit(means, stored.is_some(), &mut report.cards).await
+    let told = told(means, Act::CardImported, customer).card(&option);
+    changes.commit(means, stored.is_some(), &told, &mut report.cards).await
+}
+
+/// Whether the stored card is the one in the file. One that can't be opened is replaced by the file's: to load
+/// the cards again is how a damaged one is mended.
+fn is_the_same(
+    means: &Means<'_>,
+    customer: &CustomerId,
+    option: &CardOptionId,
+    stored: &Card,
+    planned: &PlannedCard,
+) -> bool {
+    match open_card(means.vault, customer, option, &stored.sealed_data) {
+        Ok(card) => card == planned.data,
+        Err(error) => {
+            tracing::warn!(%error, "a damaged record is written anew from the file");
+            false
+        }
+    }
+}
+
+/// What the audit trail says of something that an operator loads.
+fn told(means: &Means<'_>, act: Act, customer: &CustomerId) -> Entry {
+    Entry::new(means.clock.now(), act).by(Actor::Operator).customer(customer)
 }
 
 fn damaged(field: &'static str) -> Error {
@@ -177,12 +226,13 @@ impl Pending {
         }
     }
 
-    async fn commit(self, means: &Means<'_>, existed: bool, tally: &mut Tally) -> Result<(), Error> {
+    /// Commits them, if there are any, together with what the audit trail says of them.
+    async fn commit(self, means: &Means<'_>, existed: bool, told: &Entry, tally: &mut Tally) -> Result<(), Error> {
         let Some(changes) = self.0 else {
             tally.unchanged += 1;
             return Ok(());
         };
-        match means.repository.commit(changes).await? {
+        match means.repository.commit(changes.audit(told)).await? {
             Outcome::Committed if existed => tally.updated += 1,
             Outcome::Committed => tally.created += 1,
             Outcome::Reload => return Err(Error::Contended),

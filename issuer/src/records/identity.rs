@@ -4,7 +4,7 @@ use mesh::store::{Index, IndexEntry, Kind};
 use proto::{digest::Digest, pb};
 
 use super::{Entity, Key};
-use crate::domain::ids::CustomerId;
+use crate::{domain::ids::CustomerId, vault::sealed::key_version_entry};
 
 /// Customers by the keyed hash of their national id.
 pub const INDEX_CUSTOMER_BY_NATIONAL_ID: Index = Index::new("customer.national-id");
@@ -73,6 +73,10 @@ impl Entity for Credential {
     fn key(&self) -> Key<Self> {
         Key::new(self.customer_id.as_bytes())
     }
+
+    fn indexes(&self) -> Vec<IndexEntry> {
+        vec![key_version_entry(&self.sealed_password_hash)]
+    }
 }
 
 /// The tries of a customer's password; `domain::lockout` says what they mean. Only passwords are locked.
@@ -109,6 +113,38 @@ impl Entity for Lockout {
     }
 }
 
+/// The failed proofs of one place; `domain::source` says what they mean.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Source {
+    /// The place: 16 bits of a keyed hash of the address.
+    #[prost(uint32, tag = "1")]
+    pub bucket: u32,
+    /// When the window began.
+    #[prost(uint64, tag = "2")]
+    pub since_ms: u64,
+    /// Failures in it.
+    #[prost(uint32, tag = "3")]
+    pub failures: u32,
+}
+
+impl Source {
+    /// Where the failures of this place stand.
+    #[must_use]
+    pub fn at(bucket: u16) -> Key<Self> {
+        Key::new(bucket.to_be_bytes())
+    }
+}
+
+impl Entity for Source {
+    const KIND: Kind = Kind::new("source");
+
+    fn key(&self) -> Key<Self> {
+        // The bucket is a u16; only the message has no such type.
+        let [_, _, a, b] = self.bucket.to_be_bytes();
+        Key::new([a, b])
+    }
+}
+
 /// A signed-in customer. The token itself is nowhere: the record stands under its SHA-256.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Session {
@@ -139,6 +175,12 @@ pub struct Session {
     /// It ends by itself at this time at the latest.
     #[prost(uint64, tag = "9")]
     pub expires_at_ms: u64,
+    /// The bound device that proved itself; empty where none did.
+    #[prost(string, tag = "10")]
+    pub device_id: String,
+    /// The merchant category code of the order that it can pay; empty where it cannot pay.
+    #[prost(string, tag = "11")]
+    pub order_category: String,
 }
 
 impl Session {

@@ -8,7 +8,10 @@ use proto::{
 };
 
 use super::{Entity, Key};
-use crate::domain::ids::{AccountId, CustomerId};
+use crate::{
+    domain::ids::{AccountId, CustomerId},
+    vault::sealed::key_version_entry,
+};
 
 mod charge;
 
@@ -24,6 +27,10 @@ pub const INDEX_CHARGE_OPEN: Index = Index::new("charge.open");
 pub const INDEX_CHARGE_DUE: Index = Index::new("charge.due");
 /// Charges whose result is not known and that nobody asks about any more, for an operator.
 pub const INDEX_CHARGE_PARKED: Index = Index::new("charge.parked");
+/// Charges that have ended and have no consent, by the time of their end.
+pub const INDEX_CHARGE_ENDED: Index = Index::new("charge.ended");
+/// Charges that have ended and have a consent, by the time of their end.
+pub const INDEX_CHARGE_CONSENTED: Index = Index::new("charge.consented");
 
 /// An account that cards draw on.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -124,6 +131,7 @@ impl Entity for Card {
         vec![
             IndexEntry::new(INDEX_CARD_BY_CUSTOMER, self.customer_id.as_bytes()),
             IndexEntry::new(INDEX_CARD_BY_NUMBER, self.number_hash.to_vec()),
+            key_version_entry(&self.sealed_data),
         ]
     }
 }

@@ -11,8 +11,9 @@ use std::{
 use clap::Parser;
 use mesh::{
     boot::Failure,
-    clock::{Entropy, SystemEntropy},
-    config, telemetry,
+    clock::{Entropy, SystemClock, SystemEntropy},
+    config::{self, ProcessEnvironment},
+    telemetry,
 };
 
 use super::{directory, open};
@@ -22,7 +23,7 @@ use crate::{
     import::{self, Means, Options, Report},
     keys::Keys,
     repository::Repository,
-    vault::LookupKeys,
+    vault::{LookupKeys, needs},
 };
 
 /// Loads customers, accounts and cards from a file into the store. The server must be stopped.
@@ -63,20 +64,25 @@ fn load(arguments: &Arguments) -> Result<Report, Failure> {
 
 async fn load_with(config: &IssuerConfig, arguments: &Arguments) -> Result<Report, Failure> {
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-    let keys = Keys::load(config).map_err(|error| open::wrong(&error))?;
+    let (keys, kept) = Keys::load(config, &ProcessEnvironment).map_err(|error| open::wrong(&error))?;
     let directory = directory::at_rest(config)?;
     let passwords = Passwords::new(&config.passwords, Arc::clone(&entropy)).map_err(|error| open::wrong(&error))?;
     let store = open::store(config).await?;
+    let admitted = needs::admit(store.as_ref(), &keys.vault).await;
+    admitted.map_err(|unfit| super::vault::unfit_keys(kept.source(), &unfit))?;
     let lookup = LookupKeys::open(store.as_ref(), &keys.vault, entropy.as_ref()).await;
     let lookup = lookup.map_err(|error| open::wrong(&error))?;
     let repository = Repository::new(Arc::clone(&store));
+    let clock = SystemClock::new();
     let means = Means {
         repository: &repository,
         vault: &keys.vault,
         lookup: &lookup,
         passwords: &passwords,
         entropy: entropy.as_ref(),
+        clock: &clock,
         card_verification: config.card_verification,
+        activation_code_life: config.devices.activation_code_life.get(),
         bins: Some((&directory, &config.issuer_id)),
     };
     let options = Options { overwrite_funds: arguments.overwrite_funds };

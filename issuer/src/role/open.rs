@@ -16,6 +16,7 @@ use mesh::{
 use crate::{
     client::{AuthorizationClient, DirectClient, RelayedClient},
     config::IssuerConfig,
+    domain::policy::Policy,
 };
 
 /// A configuration that names something unusable.
@@ -34,11 +35,14 @@ pub(super) fn check_own_id(config: &IssuerConfig, identity: &TlsIdentity) -> Res
     if is_ours { Ok(()) } else { Err(Failure::Config(problem)) }
 }
 
+/// How the store's folder is opened.
+pub(super) fn store_options(config: &IssuerConfig) -> Options {
+    Options::new(format!("issuer/{}", config.issuer_id)).cache_bytes(u64::from(config.store.cache_mib) * 1024 * 1024)
+}
+
 /// Opens the store's folder, which nobody else may have open.
 pub(super) async fn store(config: &IssuerConfig) -> Result<Arc<dyn Store>, Failure> {
-    let folder = config.store.folder.clone();
-    let options = Options::new(format!("issuer/{}", config.issuer_id))
-        .cache_bytes(u64::from(config.store.cache_mib) * 1024 * 1024);
+    let (folder, options) = (config.store.folder.clone(), store_options(config));
     let at = folder.clone();
     // Opening reads the files, which must not hold up a worker thread.
     let opened = tokio::task::spawn_blocking(move || SledStore::open(at, options)).await;
@@ -47,6 +51,14 @@ pub(super) async fn store(config: &IssuerConfig) -> Result<Arc<dyn Store>, Failu
         Ok(Err(error)) => Err(Failure::data_folder(folder, &error)),
         Err(_) => Err(Failure::Internal("opening the store panicked".to_owned())),
     }
+}
+
+/// What the customers must prove.
+pub(super) fn policy(config: &IssuerConfig) -> Result<Policy, Failure> {
+    config.policy.policy(config.passkeys.is_some()).map_err(|errors| {
+        let errors: Vec<String> = errors.into_iter().map(|error| error.under("policy").to_string()).collect();
+        Failure::Config(errors.join("; "))
+    })
 }
 
 /// The next hop of every authorization request: the platform where there is one, else each acquirer.

@@ -4,6 +4,8 @@ use std::{pin::Pin, sync::Arc};
 
 use proto::{
     authorization::TICKET_BYTES_MAX,
+    device::{DeviceSigned, SIGNED_CONSENT_BYTES_MAX},
+    digest::Digest,
     fields::{Fields, Invalid},
     ids::{CardOptionId, ChargeId},
     order::SignedOrder,
@@ -13,7 +15,8 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    auth::{self, SignedIn},
+    audit::{self, Act, Actor, Entry},
+    auth::{self, SessionCall, SignedIn},
     cards::{self, CardOption, Kind},
     charges::{self, Charge, Submission},
     context::Context,
@@ -37,8 +40,19 @@ impl CardSelectionService {
         Self { ctx }
     }
 
-    async fn signed_in(&self, token: &[u8]) -> Result<SignedIn, Error> {
-        Ok(auth::session(&self.ctx, token).await?)
+    async fn signed_in(
+        &self,
+        token: &[u8],
+        session_use: Option<pb::Signed>,
+        rpc: &'static str,
+        actor: Actor,
+    ) -> Result<SignedIn, Error> {
+        auth::session(&self.ctx, SessionCall::new(token, session_use, rpc).by_actor(actor)).await
+    }
+
+    /// What the audit trail says of an act of this session.
+    fn told(&self, act: Act, actor: Actor, signed_in: &SignedIn) -> Entry {
+        Entry::new(self.ctx.clock.now(), act).by(actor).customer(&signed_in.customer).session(&signed_in.id)
     }
 }
 
@@ -48,8 +62,14 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
         &self,
         request: Request<pb::ListCardOptionsRequest>,
     ) -> Result<Response<pb::ListCardOptionsResponse>, Status> {
-        let signed_in = self.signed_in(&request.get_ref().session_token).await?;
-        let options = cards::options(&self.ctx, &signed_in.customer, signed_in.order_amount).await?;
+        let actor = Actor::of(&request);
+        let request = request.into_inner();
+        let rpc = "CardSelection/ListCardOptions";
+        let signed_in = self.signed_in(&request.session_token, request.session_use, rpc, actor).await?;
+        let amount = signed_in.order.as_ref().map(|order| order.amount);
+        let options = cards::options(&self.ctx, &signed_in.customer, amount).await?;
+        let told = self.told(Act::CardsListed, actor, &signed_in).count(options.len() as u64);
+        audit::note(&self.ctx.repository, &told).await.map_err(Error::from)?;
         let card_options = options.into_iter().map(card_option_pb).collect();
         Ok(Response::new(pb::ListCardOptionsResponse { card_options }))
     }
@@ -58,19 +78,29 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
         &self,
         request: Request<pb::SubmitChargeRequest>,
     ) -> Result<Response<pb::SubmitChargeResponse>, Status> {
+        let actor = Actor::of(&request);
         let request = request.into_inner();
-        let signed_in = self.signed_in(&request.session_token).await?;
-        let submission = parse_submission(request, signed_in)?;
-        let charge = charges::submit(&self.ctx, submission).await?;
-        Ok(Response::new(pb::SubmitChargeResponse { charge: Some(charge_pb(&charge)) }))
+        let rpc = "CardSelection/SubmitCharge";
+        let signed_in = self.signed_in(&request.session_token, request.session_use.clone(), rpc, actor).await?;
+        let told = about(self.told(Act::ChargeRefused, actor, &signed_in), &request);
+        let submitted = match parse_submission(request, signed_in, actor) {
+            Ok(submission) => charges::submit(&self.ctx, submission).await,
+            Err(error) => Err(error),
+        };
+        match submitted {
+            Ok(charge) => Ok(Response::new(pb::SubmitChargeResponse { charge: Some(charge_pb(&charge)) })),
+            Err(error) => Err(audit::refuse(&self.ctx.repository, told, error).await),
+        }
     }
 
     async fn get_charge(
         &self,
         request: Request<pb::GetChargeRequest>,
     ) -> Result<Response<pb::GetChargeResponse>, Status> {
+        let actor = Actor::of(&request);
         let request = request.into_inner();
-        let signed_in = self.signed_in(&request.session_token).await?;
+        let rpc = "CardSelection/GetCharge";
+        let signed_in = self.signed_in(&request.session_token, request.session_use.clone(), rpc, actor).await?;
         let charge = charges::load(&self.ctx, &signed_in.customer, &parse_id(&request.charge_id)?).await?;
         Ok(Response::new(pb::GetChargeResponse { charge: Some(charge_pb(&charge)) }))
     }
@@ -81,8 +111,10 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
         &self,
         request: Request<pb::WatchChargeRequest>,
     ) -> Result<Response<Self::WatchChargeStream>, Status> {
+        let actor = Actor::of(&request);
         let request = request.into_inner();
-        let signed_in = self.signed_in(&request.session_token).await?;
+        let rpc = "CardSelection/WatchCharge";
+        let signed_in = self.signed_in(&request.session_token, request.session_use.clone(), rpc, actor).await?;
         let charge = parse_id(&request.charge_id)?;
         let changes = charges::watch(&self.ctx, signed_in.customer, charge, signed_in.expires_at).await?;
         let shown = changes.map(|charge| match charge {
@@ -93,34 +125,41 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
     }
 }
 
+/// Which card and charge a request names, as far as they are ids at all.
+fn about(told: Entry, request: &pb::SubmitChargeRequest) -> Entry {
+    let told = match request.card_option_id.parse() {
+        Ok(card) => told.card(&card),
+        Err(_) => told,
+    };
+    let told = match request.charge_id.parse() {
+        Ok(charge) => told.charge(&charge),
+        Err(_) => told,
+    };
+    match &request.order {
+        Some(order) => told.order(&Digest::of(&order.body)),
+        None => told,
+    }
+}
+
 /// A charge request, for the session's own order alone.
-fn parse_submission(request: pb::SubmitChargeRequest, signed_in: SignedIn) -> Result<Submission, Error> {
+fn parse_submission(request: pb::SubmitChargeRequest, signed_in: SignedIn, actor: Actor) -> Result<Submission, Error> {
     let mut fields = Fields::new();
     let charge = fields.text::<ChargeId>("charge_id", &request.charge_id);
     let order = fields.message("order", request.order, SignedOrder::parse);
     let card = fields.text::<CardOptionId>("card_option_id", &request.card_option_id);
     fields.check("ticket", request.ticket.len() <= TICKET_BYTES_MAX, "must be at most 512 bytes");
-    // No device can be bound here yet, so that no key could verify a consent, and none is kept unverified.
-    fields.check("consent", request.consent.is_none(), "must be absent where no device is bound");
-    let parts = || -> Result<(ChargeId, SignedOrder, CardOptionId), Invalid> {
-        require!(fields; charge, order, card);
-        Ok((charge, order, card))
+    let consent = request.consent.map(|consent| DeviceSigned::parse(consent, SIGNED_CONSENT_BYTES_MAX)).transpose();
+    let consent = fields.nested("consent", consent);
+    let parts = || -> Result<(ChargeId, SignedOrder, CardOptionId, Option<DeviceSigned>), Invalid> {
+        require!(fields; charge, order, card, consent);
+        Ok((charge, order, card, consent))
     };
-    let (charge, order, card) = parts()?;
-    if !signed_in.can_pay {
-        return Err(Error::SessionCannotPay);
-    }
-    if signed_in.order_digest != Some(order.digest) {
+    let (charge, order, card, consent) = parts()?;
+    let own = signed_in.order.as_ref().ok_or(Error::SessionCannotPay)?;
+    if own.digest != order.digest {
         return Err(Error::SessionOfOtherOrder);
     }
-    Ok(Submission {
-        customer: signed_in.customer,
-        charge,
-        order,
-        card,
-        ticket: request.ticket,
-        factors: signed_in.factors,
-    })
+    Ok(Submission { session: signed_in, charge, order, card, ticket: request.ticket, consent, actor })
 }
 
 fn parse_id(charge_id: &str) -> Result<ChargeId, Error> {
@@ -159,7 +198,7 @@ fn card_option_pb(option: CardOption) -> pb::CardOption {
 }
 
 /// A charge as its customer sees it.
-fn charge_pb(charge: &Charge) -> pb::Charge {
+pub(super) fn charge_pb(charge: &Charge) -> pb::Charge {
     let state = match charge.state {
         State::Held => pb::ChargeState::Held,
         State::Sent(_) => pb::ChargeState::Sent,

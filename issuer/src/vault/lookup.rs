@@ -2,20 +2,25 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use mesh::clock::Entropy;
 use mesh::sealing::at_rest::{Encrypted, Vault, VaultError};
 use mesh::secret::constant_time_eq;
-use mesh::store::{Commit, Kind, RecordId, Store, StoreError, Transition, Version};
+use mesh::store::{Commit, IndexEntry, KeyRange, Kind, PageRequest, Store, StoreError, Transition, Version};
 use prost::Message;
 use proto::card::Pan;
+use proto::ids::DeviceId;
 use ring::{hkdf, hmac};
 use zeroize::Zeroizing;
 
+use super::sealed::{Sealed, key_version_entry};
+use crate::domain::activation_code::ActivationCode;
 use crate::domain::ids::CustomerId;
 use crate::domain::national_id::NationalId;
+use crate::records::{Entity, INDEX_CUSTOMER_BY_NATIONAL_ID, Key};
 
-/// The kind of record that holds the encrypted lookup key; there is one.
-const KEY_RECORD: Kind = Kind::new("vault-key");
+/// Where the one record with the encrypted lookup key stands.
+const KEY_RECORD: &[u8] = b"lookup";
 
 /// What the encrypted lookup key is bound to.
 const KEY_PLACE: &[u8] = b"bankside.issuer/lookup-key";
@@ -32,23 +37,31 @@ pub struct LookupKeys {
     national_id: hmac::Key,
     user_code: hmac::Key,
     card: hmac::Key,
+    source: hmac::Key,
+    activation_code: hmac::Key,
+    features: hmac::Key,
+    passkey_user: hmac::Key,
 }
 
 impl LookupKeys {
-    /// Reads the key from the store, or makes it where there is none yet.
+    /// Reads the key from the store, or makes it where there is none yet and nobody to be found by it.
     ///
     /// # Errors
     /// [`LookupError`].
     pub async fn open(store: &dyn Store, vault: &Vault, entropy: &dyn Entropy) -> Result<Self, LookupError> {
-        let id = RecordId::new(KEY_RECORD, b"lookup");
+        let id = LookupKey::at().record_id();
         if let Some(record) = store.get(&id).await? {
             return Self::from_record(vault, &record.body);
         }
+        let customers = store.scan(INDEX_CUSTOMER_BY_NATIONAL_ID, KeyRange::all(), PageRequest::first(1)).await?;
+        if !customers.items.is_empty() {
+            return Err(LookupError::Lost);
+        }
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         entropy.fill(key.as_mut_slice()).map_err(|_| LookupError::Random)?;
-        let sealed = vault.encrypt(KEY_PLACE, key.as_slice())?.to_bytes();
-        let body = SealedKey { sealed }.encode_to_vec();
-        match store.commit(Transition::new().put(id.clone(), Version::ABSENT, body, Vec::new())).await {
+        let record = LookupKey { sealed: vault.encrypt(KEY_PLACE, key.as_slice())?.to_bytes().into() };
+        let first = Transition::new().put(id.clone(), Version::ABSENT, record.encode_to_vec(), record.indexes());
+        match store.commit(first).await {
             Commit::Committed { .. } => Ok(Self::derive(&key)),
             Commit::Fatal(error) => Err(error.into()),
             // Another process was faster, or a connection was lost: what is stored now counts.
@@ -83,8 +96,32 @@ impl LookupKeys {
         tag(&self.card, &[b"\0", pan.expose().as_bytes()])
     }
 
+    /// Recognises where a caller is, without keeping where.
+    #[must_use]
+    pub fn source(&self, origin: &[u8]) -> Tag {
+        tag(&self.source, &[origin])
+    }
+
+    /// Finds the customer whom this activation code was given to.
+    #[must_use]
+    pub fn activation_code(&self, code: &ActivationCode) -> Tag {
+        tag(&self.activation_code, &[code.expose()])
+    }
+
+    /// Recognises features that a device has measured before, from their bytes.
+    #[must_use]
+    pub fn features(&self, device: &DeviceId, features: &[u8]) -> Tag {
+        tag(&self.features, &[device.as_str().as_bytes(), b"\0", features])
+    }
+
+    /// Names a customer to the customer's authenticators, and tells nobody else who it is.
+    #[must_use]
+    pub fn passkey_user(&self, customer: &CustomerId) -> Tag {
+        tag(&self.passkey_user, &[customer.as_str().as_bytes()])
+    }
+
     fn from_record(vault: &Vault, body: &[u8]) -> Result<Self, LookupError> {
-        let sealed = SealedKey::decode(body).map_err(|_| LookupError::Damaged)?.sealed;
+        let sealed = LookupKey::decode(body).map_err(|_| LookupError::Damaged)?.sealed;
         let key = vault.decrypt(KEY_PLACE, &Encrypted::from_bytes(&sealed)?)?;
         let key = key.as_slice().try_into().map_err(|_| LookupError::Damaged)?;
         Ok(Self::derive(key))
@@ -96,7 +133,15 @@ impl LookupKeys {
             let okm = extracted.expand(&[label.as_bytes()], hmac::HMAC_SHA256).map(hmac::Key::from);
             okm.expect("invariant: the 32 bytes of an HMAC key are far below what HKDF gives")
         };
-        Self { national_id: expand("national-id"), user_code: expand("user-code"), card: expand("card") }
+        Self {
+            national_id: expand("national-id"),
+            user_code: expand("user-code"),
+            card: expand("card"),
+            source: expand("source"),
+            activation_code: expand("activation-code"),
+            features: expand("features"),
+            passkey_user: expand("passkey-user"),
+        }
     }
 }
 
@@ -142,6 +187,9 @@ pub enum LookupError {
     /// The stored key is damaged.
     #[error("the stored lookup key is damaged")]
     Damaged,
+    /// The key is gone, and with it the way to every customer. A new one would find none of them.
+    #[error("the stored lookup key is gone, but there are customers who were stored under it; restore the store")]
+    Lost,
     /// The new key could not be stored.
     #[error("the lookup key could not be stored")]
     NotStored,
@@ -152,9 +200,48 @@ pub enum LookupError {
 
 /// The stored form.
 #[derive(Clone, PartialEq, Message)]
-struct SealedKey {
-    #[prost(bytes = "vec", tag = "1")]
-    sealed: Vec<u8>,
+pub(crate) struct LookupKey {
+    #[prost(bytes = "bytes", tag = "1")]
+    sealed: Bytes,
+}
+
+impl LookupKey {
+    /// Where it stands; there is one.
+    pub(crate) fn at() -> Key<Self> {
+        Key::new(KEY_RECORD)
+    }
+}
+
+impl Entity for LookupKey {
+    const KIND: Kind = Kind::new("vault-key");
+
+    fn key(&self) -> Key<Self> {
+        Self::at()
+    }
+
+    fn indexes(&self) -> Vec<IndexEntry> {
+        vec![key_version_entry(&self.sealed)]
+    }
+}
+
+impl Sealed for LookupKey {
+    const NAME: &'static str = "key of the look-up hashes";
+
+    fn sealed(&self) -> &Bytes {
+        &self.sealed
+    }
+
+    fn set_sealed(&mut self, sealed: Bytes) {
+        self.sealed = sealed;
+    }
+
+    fn place(&self) -> Option<Vec<u8>> {
+        Some(KEY_PLACE.to_vec())
+    }
+
+    fn is_readable(plaintext: &[u8]) -> bool {
+        plaintext.len() == KEY_BYTES
+    }
 }
 
 fn tag(key: &hmac::Key, parts: &[&[u8]]) -> Tag {

@@ -9,7 +9,7 @@ use proto::authorization::DeclineReason;
 use super::{
     acquirer::Reply,
     faults::Fault,
-    world::{Card, Run, World, charge_id, settle_down},
+    world::{Card, Run, World, charge_id, policy, settle_down},
 };
 
 /// How the acquirer behaves in one life of a charge.
@@ -75,13 +75,19 @@ async fn a_death_at_any_commit_of_a_charge_that_never_arrived() {
     die_everywhere(Life::NeverArrived).await;
 }
 
+/// The charge is a small payment, so that each life of it also counts and gives back.
+const SMALL: &str = r#"
+profile = "psd2"
+low_value = [{ currency = "TWD", amount_max_minor_units = 30000, sum_max_minor_units = 60000, count_max = 2 }]
+"#;
+
 /// A charge's commits: held, sent, lost, ended.
 const COMMITS: usize = 4;
 
 async fn die_everywhere(life: Life) {
     for fault in [Fault::DieBefore, Fault::DieAfter] {
         for at in 0..COMMITS {
-            let (world, run) = World::new().await;
+            let (world, run) = World::with_policy(policy(SMALL)).await;
             let order = world.acquirer.order("TWD", 30_000);
             world.acquirer.then(life.reply());
             run.store.fail(at, fault);
@@ -111,7 +117,10 @@ async fn die_everywhere(life: Life) {
 }
 
 async fn check(world: &World, run: &Run, order: &proto::order::SignedOrder, story: &str) {
+    let tally = world.tally("lin").await;
+    let counted: (u32, Vec<i64>) = (tally.payments(), tally.sums().map(|sum| sum.minor_units()).collect());
     if !is_taken(run).await {
+        assert!(tally.is_empty(), "{story}: {counted:?} counted without a charge");
         assert_eq!(world.account("credit-lin").await, (100_000, 0, 0), "{story}");
         assert!(world.acquirer.received().is_empty(), "{story}: sent without a charge");
         return;
@@ -120,8 +129,12 @@ async fn check(world: &World, run: &Run, order: &proto::order::SignedOrder, stor
     let approved = world.acquirer.has_approved(&charge.authorization);
     let account = world.account("credit-lin").await;
     match charge.state {
-        State::Approved { .. } => assert!(approved && account == (70_000, 0, 30_000), "{story}: {account:?}"),
+        State::Approved { .. } => {
+            assert!(approved && account == (70_000, 0, 30_000), "{story}: {account:?}");
+            assert_eq!(counted, (1, vec![30_000]), "{story}");
+        }
         State::Declined { .. } | State::Abandoned => {
+            assert!(tally.is_empty(), "{story}: {counted:?} was not given back");
             assert!(!approved && account == (100_000, 0, 0), "{story}: {account:?}");
             assert_eq!(world.claim(order).await, None, "{story}: the order can be paid by another card");
         }

@@ -16,10 +16,11 @@ use proto::{
 };
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
 
 use super::{
     acquirer::Reply,
-    world::{Card, Run, World, charge_id, within_patience},
+    world::{Card, Run, World, charge_id, policy, within_patience},
 };
 
 /// A session's token; each test session has its own.
@@ -42,6 +43,8 @@ async fn sign_in(world: &World, run: &Run, number: u8, customer: &str, order: Op
         created_at_ms: millis(now),
         used_at_ms: millis(now),
         expires_at_ms: millis(now + Duration::from_secs(900)),
+        order_category: order.map(|order| order.order.merchant.category.to_string()).unwrap_or_default(),
+        ..Default::default()
     };
     let committed = run.ctx.repository.commit(Changes::new().create(&session)).await.unwrap();
     assert_eq!(committed, Outcome::Committed);
@@ -68,8 +71,11 @@ async fn submit(run: &Run, request: pb::SubmitChargeRequest) -> Result<pb::Charg
 }
 
 async fn get(run: &Run, token: &[u8], charge: u8) -> Result<pb::Charge, Status> {
-    let request =
-        pb::GetChargeRequest { session_token: token.to_vec().into(), charge_id: charge_id(charge).to_string() };
+    let request = pb::GetChargeRequest {
+        session_token: token.to_vec().into(),
+        charge_id: charge_id(charge).to_string(),
+        ..Default::default()
+    };
     Ok(service(run).get_charge(Request::new(request)).await?.into_inner().charge.unwrap())
 }
 
@@ -91,7 +97,11 @@ async fn a_device_pays_and_watches() {
     assert_eq!((held.state(), held.payee.as_str()), (pb::ChargeState::Held, "Bookshop"));
     assert_eq!(held.amount, Some(order.order.amount.to_pb()));
 
-    let request = pb::WatchChargeRequest { session_token: token.clone().into(), charge_id: held.charge_id.clone() };
+    let request = pb::WatchChargeRequest {
+        session_token: token.clone().into(),
+        charge_id: held.charge_id.clone(),
+        ..Default::default()
+    };
     let stream = service(&run).watch_charge(Request::new(request)).await.unwrap().into_inner();
     let seen: Vec<_> = within_patience(stream.collect()).await;
     let last = seen.last().unwrap().as_ref().unwrap().charge.clone().unwrap();
@@ -108,7 +118,7 @@ async fn a_device_watches_no_longer_than_its_session() {
     let token = sign_in(&world, &run, 1, "lin", Some(&order)).await;
     let charge_id = submit(&run, charge_request(&token, 1, &order, Card::First)).await.unwrap().charge_id;
     run.until_unknown(1).await;
-    let request = pb::WatchChargeRequest { session_token: token.into(), charge_id };
+    let request = pb::WatchChargeRequest { session_token: token.into(), charge_id, ..Default::default() };
     let mut stream = service(&run).watch_charge(Request::new(request)).await.unwrap().into_inner();
     assert!(within_patience(stream.next()).await.unwrap().is_ok());
     world.clock.advance(Duration::from_secs(900));
@@ -159,6 +169,48 @@ async fn a_session_pays_its_own_order_alone() {
     assert_eq!(refused(idle), expected(Code::Unauthenticated, Reason::SessionInvalid));
 }
 
+/// What a session record says after a step-up.
+async fn step_up(run: &Run, token: &[u8], factors: &[pb::AuthenticationFactor]) {
+    let stored = run.ctx.repository.load(&records::Session::at(&Digest::of(token))).await.unwrap().unwrap();
+    let factors = factors.iter().map(|factor| i32::from(*factor)).collect();
+    let stepped_up = records::Session { factors, ..stored.value };
+    let committed = run.ctx.repository.commit(Changes::new().replace(stored.version, &stepped_up)).await.unwrap();
+    assert_eq!(committed, Outcome::Committed);
+}
+
+#[tokio::test]
+async fn a_session_is_stepped_up_in_the_middle_of_a_charge() {
+    use pb::AuthenticationFactor::{Knowledge, Passkey};
+
+    let (world, run) = World::with_policy(policy("profile = \"two_of_three\"")).await;
+    let order = world.acquirer.order("TWD", 30_000);
+    let token = sign_in(&world, &run, 1, "lin", Some(&order)).await;
+    let request = charge_request(&token, 1, &order, Card::First);
+    let status = submit(&run, request.clone()).await.unwrap_err();
+    assert_eq!(status::reason_of(&status).as_deref(), Some(Reason::FactorsInsufficient.as_wire()));
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!(info.metadata.get("any_of").map(String::as_str), Some("POSSESSION,PASSKEY,INHERENCE"));
+
+    step_up(&run, &token, &[Knowledge, Passkey]).await;
+    let taken = submit(&run, request.clone()).await.expect("the very same request passes now");
+    run.until_final(1).await;
+    step_up(&run, &token, &[]).await;
+    let again = submit(&run, request).await.expect("a charge that was taken is found again");
+    assert_eq!((again.state(), again.authorization_id), (pb::ChargeState::Approved, taken.authorization_id));
+}
+
+#[tokio::test]
+async fn a_consent_is_asked_for_by_its_reason() {
+    let (world, run) = World::with_policy(policy("rules = [{ kinds = 1, consent = true }]")).await;
+    let order = world.acquirer.order("TWD", 100);
+    let token = sign_in(&world, &run, 1, "lin", Some(&order)).await;
+    let without = submit(&run, charge_request(&token, 1, &order, Card::First)).await;
+    assert_eq!(refused(without), expected(Code::FailedPrecondition, Reason::ConsentRequired));
+    let mut request = charge_request(&token, 1, &order, Card::First);
+    request.consent = Some(signed());
+    assert_eq!(refused(submit(&run, request).await), expected(Code::InvalidArgument, Reason::ConsentInvalid));
+}
+
 #[tokio::test]
 async fn another_customers_charge_and_card_are_not_found() {
     let (world, run) = World::new().await;
@@ -169,9 +221,16 @@ async fn another_customers_charge_and_card_are_not_found() {
     assert_eq!(refused(card), expected(Code::NotFound, Reason::CardOptionNotFound));
     submit(&run, charge_request(&lin, 1, &order, Card::First)).await.unwrap();
     assert_eq!(refused(get(&run, &wu, 1).await), expected(Code::NotFound, Reason::ChargeNotFound));
-    let request = pb::WatchChargeRequest { session_token: wu.into(), charge_id: charge_id(1).to_string() };
+    let request =
+        pb::WatchChargeRequest { session_token: wu.into(), charge_id: charge_id(1).to_string(), ..Default::default() };
     let watched = service(&run).watch_charge(Request::new(request)).await.map(|_| pb::Charge::default());
     assert_eq!(refused(watched), expected(Code::NotFound, Reason::ChargeNotFound));
+}
+
+/// Something that a device may have signed.
+fn signed() -> pb::Signed {
+    let device = proto::ids::DeviceId::from_random([1; 16]);
+    pb::Signed { body: vec![1].into(), key_id: device.to_string(), signature: vec![0; 64].into() }
 }
 
 #[tokio::test]
@@ -186,7 +245,7 @@ async fn wrong_fields_are_named() {
         ("order.signature", |request| request.order.as_mut().unwrap().signature = bytes::Bytes::new()),
         ("card_option_id", |request| request.card_option_id = "4000000000000002".into()),
         ("ticket", |request| request.ticket = vec![0; 513].into()),
-        ("consent", |request| request.consent = Some(pb::Signed::default())),
+        ("consent.key_id", |request| request.consent = Some(pb::Signed { key_id: "dev_1".into(), ..signed() })),
     ];
     for (path, spoil) in cases {
         let mut request = charge_request(&token, 1, &order, Card::First);
@@ -206,7 +265,7 @@ async fn card_options_are_masked_and_say_why_they_cannot_pay() {
     let paying = sign_in(&world, &run, 1, "lin", Some(&order)).await;
     let reading = sign_in(&world, &run, 2, "lin", None).await;
     let list = async |token: &[u8]| {
-        let request = pb::ListCardOptionsRequest { session_token: token.to_vec().into() };
+        let request = pb::ListCardOptionsRequest { session_token: token.to_vec().into(), ..Default::default() };
         service(&run).list_card_options(Request::new(request)).await.unwrap().into_inner().card_options
     };
     let options = list(&paying).await;

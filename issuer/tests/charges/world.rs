@@ -4,11 +4,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use certs::authority::{Authority, DAY, Issued, LeafRequest};
 use issuer::{
+    audit::Standing,
     auth::{Auth, PasswordConfig},
-    charges::{self, Bells, Charge, Numbers, Submission},
+    charges::{self, Bells, Charge, Numbers},
     config::{AuthLimits, ChargeLimits},
     context::Context,
-    domain::{account, charge::State},
+    domain::{account, charge::State, low_value::Tally, policy::Policy},
     error::Error,
     keys::Keys,
     records,
@@ -26,15 +27,15 @@ use mesh::{
 };
 use prost::Message as _;
 use proto::{
-    authorization::Factor,
     card::{CardData, Expiry},
     directory::{Entry, Limits, MemberRole, MemberStatus},
-    ids::{CardOptionId, ChargeId},
+    ids::CardOptionId,
     order::SignedOrder,
     pb,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(super) use super::submission::{CHALLENGE, charge_id, policy, session, submission};
 use super::{
     acquirer::{Acquirer, Hop, Network, sign, start},
     faults::FaultyStore,
@@ -82,6 +83,8 @@ pub(super) struct World {
     pub trust: SigningTrust,
     pub operator: Signer,
     pub directory: Arc<DirectoryHandle>,
+    /// What every run from now on demands.
+    pub policy: Policy,
     issuer: Issued,
     kek: [u8; 32],
 }
@@ -93,9 +96,13 @@ pub(super) struct Run {
 }
 
 impl World {
-    /// A world and the issuer's first run.
+    /// A world and the issuer's first run. Any one factor pays.
     pub(super) async fn new() -> (Self, Run) {
-        let world = Self::empty();
+        Self::with_policy(Policy::one_factor()).await
+    }
+
+    pub(super) async fn with_policy(policy: Policy) -> (Self, Run) {
+        let world = Self { policy, ..Self::empty() };
         let run = world.start(1).await;
         world.fill(&run.ctx).await;
         (world, run)
@@ -117,6 +124,7 @@ impl World {
             clock,
             disk: Arc::new(MemoryStore::new()),
             directory: Arc::default(),
+            policy: Policy::one_factor(),
             acquirer,
             other,
             hop: Arc::default(),
@@ -183,11 +191,13 @@ impl World {
             verification: Box::new(StoredVerification),
             directory: Arc::clone(&self.directory),
             client: Arc::new(network),
+            policy: self.policy.clone(),
             auth_limits: AuthLimits::default(),
             charge_limits,
             numbers: Numbers::new(&metrics),
             metrics,
             bells: Bells::new(),
+            audit: Standing::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -263,6 +273,13 @@ impl World {
         durable.load(&records::Claim::at(&order.digest)).await.unwrap().map(|stored| stored.value)
     }
 
+    /// A customer's durable tally of small payments.
+    pub(super) async fn tally(&self, customer: &str) -> Tally {
+        let durable = Repository::new(Arc::clone(&self.disk) as Arc<_>);
+        let stored = durable.load(&records::LowValue::at(&customer.parse().unwrap())).await.unwrap();
+        stored.map_or_else(Tally::default, |stored| stored.value.tally().unwrap())
+    }
+
     pub(super) async fn request_is_stored(&self, charge: &Charge) -> bool {
         self.stored_request(charge).await.is_some()
     }
@@ -310,21 +327,6 @@ impl Run {
     pub(super) fn ask(&self) {
         tokio::spawn(issuer::tasks::resolve::run(Arc::clone(&self.ctx)));
     }
-}
-
-pub(super) fn submission(customer: &str, charge: u8, order: &SignedOrder, card: Card) -> Submission {
-    Submission {
-        customer: customer.parse().unwrap(),
-        charge: charge_id(charge),
-        order: order.clone(),
-        card: card.id(),
-        ticket: bytes::Bytes::new(),
-        factors: vec![Factor::Knowledge],
-    }
-}
-
-pub(super) fn charge_id(number: u8) -> ChargeId {
-    ChargeId::from_random([number; 16])
 }
 
 /// Waits until a condition holds, giving way to everything else in between.

@@ -128,7 +128,8 @@ impl pb::authorization_server::Authorization for Acquirer {
         let retry_after = Some(proto::time::duration_to_pb(Duration::from_millis(700)));
         let outcome = match self.manner {
             Manner::Pending => {
-                Some(pb::resolve_authorization_response::Outcome::Pending(pb::AuthorizationPending { retry_after }))
+                let pending = pb::AuthorizationPending { retry_after, ..Default::default() };
+                Some(pb::resolve_authorization_response::Outcome::Pending(pending))
             }
             Manner::OnlyQuestions => {
                 Some(pb::resolve_authorization_response::Outcome::Result(self.tombstone(request.request.unwrap())))

@@ -131,7 +131,7 @@ impl Customer {
     }
 
     async fn option(&mut self) -> pb::CardOption {
-        let request = pb::ListCardOptionsRequest { session_token: self.token.clone() };
+        let request = pb::ListCardOptionsRequest { session_token: self.token.clone(), ..Default::default() };
         let options = self.cards.list_card_options(request).await.unwrap().into_inner().card_options;
         options.into_iter().find(|option| option.label == "Everyday Credit").unwrap()
     }
@@ -154,7 +154,8 @@ impl Customer {
 
     /// Follows the charge until it is in this state, or final.
     async fn until(&mut self, state: pb::ChargeState) -> pb::Charge {
-        let request = pb::WatchChargeRequest { session_token: self.token.clone(), charge_id: charge_id() };
+        let request =
+            pb::WatchChargeRequest { session_token: self.token.clone(), charge_id: charge_id(), ..Default::default() };
         let mut stream = self.cards.watch_charge(request).await.unwrap().into_inner();
         let mut last = pb::Charge::default();
         while last.state() != state
@@ -182,7 +183,7 @@ async fn until_fresh(device: &MeshChannel, order: &pb::Signed) {
 
 /// Begins a sign-in for an order; the reason where that is refused.
 async fn begin(device: &MeshChannel, order: &pb::Signed) -> Result<(), String> {
-    let request = pb::StartAuthenticationRequest { order: Some(order.clone()) };
+    let request = pb::StartAuthenticationRequest { order: Some(order.clone()), ..Default::default() };
     let started = IssuerAuthClient::new(device.clone()).start_authentication(request).await;
     started.map(|_| ()).map_err(|status| reason_of(&status).unwrap_or_else(|| format!("{status:?}")))
 }

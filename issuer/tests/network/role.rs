@@ -42,6 +42,7 @@ vault.keys = "kek"
 store.folder = "data"
 directory.file = "directory.binpb"
 card_verification = "stored"
+policy.profile = "one_factor"
 reflection = true
 [tls]
 certificate = "bank-aurora/server.pem"
@@ -56,7 +57,8 @@ key = "bank-aurora/signing.key"
 pub(super) struct Running {
     pub(super) address: String,
     /// Where the configuration names it.
-    admin: Option<SocketAddr>,
+    pub(super) admin: Option<SocketAddr>,
+    pub(super) operations: Option<SocketAddr>,
     stop: CancellationToken,
     pub(super) ended: tokio::task::JoinHandle<Result<(), Failure>>,
 }
@@ -66,6 +68,7 @@ pub(super) async fn start(pki: &Pki) -> Running {
     let listeners = Listeners::bind(&config.listeners()).await.unwrap();
     let address = format!("https://{}", listeners.address("listen.devices").unwrap());
     let admin = listeners.address("listen.admin");
+    let operations = listeners.address("listen.operations");
     let stop = CancellationToken::new();
     let context = boot::Context {
         listeners,
@@ -74,7 +77,7 @@ pub(super) async fn start(pki: &Pki) -> Running {
         entropy: Arc::new(SystemEntropy::new()),
         metrics: Metrics::new(),
     };
-    Running { address, admin, stop, ended: tokio::spawn(issuer::run(config, context)) }
+    Running { address, admin, operations, stop, ended: tokio::spawn(issuer::run(config, context)) }
 }
 
 impl Running {
@@ -108,7 +111,10 @@ pub(super) fn order(acquirer: &Signer) -> pb::Signed {
 
 pub(super) async fn sign_in(device: &MeshChannel, order: pb::Signed) -> bytes::Bytes {
     let mut auth = IssuerAuthClient::new(device.clone());
-    let started = auth.start_authentication(pb::StartAuthenticationRequest { order: Some(order) }).await.unwrap();
+    let started = auth
+        .start_authentication(pb::StartAuthenticationRequest { order: Some(order), ..Default::default() })
+        .await
+        .unwrap();
     let knowledge = pb::KnowledgeProof {
         national_id: "A123456789".into(),
         user_code: "mei-lin".into(),
@@ -156,7 +162,7 @@ async fn from_the_import_to_a_paid_order_and_over_a_restart() {
     let session_token = sign_in(&device, order.clone()).await;
     assert_ne!(import(&pki.path("issuer.toml")).await, success, "the running server holds the store");
     let mut cards = CardSelectionClient::new(device);
-    let request = pb::ListCardOptionsRequest { session_token: session_token.clone() };
+    let request = pb::ListCardOptionsRequest { session_token: session_token.clone(), ..Default::default() };
     let options = cards.list_card_options(request).await.unwrap().into_inner().card_options;
     let card = options.iter().find(|option| option.label == "Everyday Credit").unwrap();
     let charge_id = ChargeId::from_random([1; 16]).to_string();
@@ -168,7 +174,11 @@ async fn from_the_import_to_a_paid_order_and_over_a_restart() {
         ..Default::default()
     };
     cards.submit_charge(request).await.unwrap();
-    let request = pb::WatchChargeRequest { session_token: session_token.clone(), charge_id: charge_id.clone() };
+    let request = pb::WatchChargeRequest {
+        session_token: session_token.clone(),
+        charge_id: charge_id.clone(),
+        ..Default::default()
+    };
     let mut stream = cards.watch_charge(request).await.unwrap().into_inner();
     let mut last = None;
     while let Some(change) = stream.message().await.unwrap() {
@@ -182,9 +192,9 @@ async fn from_the_import_to_a_paid_order_and_over_a_restart() {
     let running = start(&pki).await;
     let device = device_channel(&running.address, &pki.path("ca/ca.pem")).unwrap();
     let mut cards = CardSelectionClient::new(device);
-    let request = pb::GetChargeRequest { session_token: session_token.clone(), charge_id };
+    let request = pb::GetChargeRequest { session_token: session_token.clone(), charge_id, ..Default::default() };
     assert_eq!(cards.get_charge(request).await.unwrap().into_inner().charge, Some(paid));
-    let request = pb::ListCardOptionsRequest { session_token };
+    let request = pb::ListCardOptionsRequest { session_token, ..Default::default() };
     let options = cards.list_card_options(request).await.unwrap().into_inner().card_options;
     let left = options.iter().find(|option| option.label == "Everyday Credit").unwrap().available.clone();
     assert_eq!(left.unwrap().minor_units, 10_000_000 - 129_900);

@@ -3,7 +3,9 @@
 use mesh::store::{IndexEntry, Kind};
 use proto::pb;
 
-use super::{INDEX_CHARGE_DUE, INDEX_CHARGE_OPEN, INDEX_CHARGE_PARKED, charge_key};
+use super::{
+    INDEX_CHARGE_CONSENTED, INDEX_CHARGE_DUE, INDEX_CHARGE_ENDED, INDEX_CHARGE_OPEN, INDEX_CHARGE_PARKED, charge_key,
+};
 use crate::records::{Entity, Key};
 
 /// A charge.
@@ -42,6 +44,12 @@ pub struct Charge {
     /// The acquirer that the order names, for the index of what is due.
     #[prost(string, tag = "11")]
     pub acquirer_id: String,
+    /// SHA-256 of the body of the cardholder's signed consent, 32 bytes; empty where there is none.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub consent_digest: bytes::Bytes,
+    /// The number of the tally that it was counted in as a small payment; zero where it was not.
+    #[prost(uint64, tag = "13")]
+    pub low_value_epoch: u64,
     /// Where it stands.
     #[prost(oneof = "State", tags = "20, 21, 22, 23, 24, 25")]
     pub state: Option<State>,
@@ -154,7 +162,11 @@ impl Entity for Charge {
             Some(State::Unknown(unknown)) => {
                 vec![IndexEntry::new(INDEX_CHARGE_DUE, due_key(&self.acquirer_id, unknown.next_at_ms))]
             }
-            Some(State::Approved(_) | State::Declined(_) | State::Abandoned(_)) | None => Vec::new(),
+            Some(State::Approved(_) | State::Declined(_) | State::Abandoned(_)) => {
+                let index = if self.consent_digest.is_empty() { INDEX_CHARGE_ENDED } else { INDEX_CHARGE_CONSENTED };
+                vec![IndexEntry::new(index, self.updated_at_ms.to_be_bytes())]
+            }
+            None => Vec::new(),
         }
     }
 }
