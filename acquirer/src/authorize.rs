@@ -12,7 +12,7 @@
 //! - One authorization has one worker in this process ([`InFlight`]); whoever else asks for the same id
 //!   waits for that worker and reads the record then. Between processes the store's versions decide.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use mesh::{directory::Member, identity::MemberId};
 use proto::{
@@ -30,7 +30,7 @@ use crate::{
     context::Context,
     domain::{
         attempt::{AttemptId, State},
-        authorization::{Caller, Claim, Purpose, Refusal, Standing, admit},
+        authorization::{Caller, Claim, Purpose, Refusal, Standing, admit, within_reach},
     },
     error::Error,
     network::{AuthorizationNetwork, NetworkId},
@@ -48,7 +48,7 @@ mod settle;
 
 use in_flight::{Entry, InFlight};
 pub use recovery::Recovery;
-pub use resolve::Resolution;
+pub use resolve::{Pending, Resolution};
 
 /// Decides authorizations. Shared by the calls and the tasks.
 pub struct Authorizer {
@@ -97,6 +97,8 @@ impl Authorizer {
                 if let State::Decided(result) = attempt.state {
                     return Ok(result);
                 }
+            } else {
+                self.within_reach(request.says.signed_at)?;
             }
             // A recorded result is given out all the same; only what is new needs a fresh directory.
             if self.context.directory.freshness(self.context.clock.now()).is_stale() {
@@ -138,6 +140,11 @@ impl Authorizer {
         let standing = member.map_or(Standing::Unknown, |member| standing(member));
         let counts = || member.is_some_and(|member| member.verify::<M>(signed, claim.signed_at).is_ok());
         admit(claim, &self.context.acquirer, caller, standing, counts, self.context.clock.now())
+    }
+
+    /// Whether something that was looked for and not found may be treated as new. Call it after the look.
+    fn within_reach(&self, request_signed_at: SystemTime) -> Result<(), Refusal> {
+        within_reach(request_signed_at, self.context.repository.horizon())
     }
 
     async fn attempt(&self, id: &AttemptId) -> Result<Option<Loaded<Attempt>>, Error> {

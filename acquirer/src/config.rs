@@ -18,10 +18,16 @@ use mesh::{
 use proto::{ids::AcquirerId, link::WebAddress};
 use serde::Deserialize;
 
+mod authentication;
+mod card_network;
 mod merchant;
+mod retention;
 mod text;
 
+pub use authentication::{AmountConfig, AuthenticationConfig, AuthenticationRule};
+pub use card_network::{CardNetworkConfig, CardNetworkKind, LineTls};
 pub use merchant::{AllowedCurrency, MerchantConfig};
+pub use retention::RetentionConfig;
 pub(crate) use text::from_text;
 use text::some_from_text;
 
@@ -57,6 +63,15 @@ pub struct AcquirerConfig {
     /// Limits of orders and authorizations.
     #[serde(default)]
     pub limits: Limits,
+    /// The card network.
+    #[serde(default)]
+    pub card_network: CardNetworkConfig,
+    /// How long what is finished is kept.
+    #[serde(default)]
+    pub retention: RetentionConfig,
+    /// What is demanded of the issuers' identity verification.
+    #[serde(default)]
+    pub authentication: AuthenticationConfig,
     /// Limits of the ports.
     #[serde(default)]
     pub serve: serve::Limits,
@@ -209,6 +224,9 @@ impl Config for AcquirerConfig {
         let mut errors = self.profiles().err().unwrap_or_default();
         errors.extend(under(admin::LISTENER, admin.map(ListenConfig::validate_loopback).unwrap_or_default()));
         errors.extend(under("limits", self.limits.validate()));
+        errors.extend(under("card_network", self.card_network.validate()));
+        errors.extend(under("retention", self.retention.validate()));
+        errors.extend(under("authentication", self.authentication.validate()));
         errors.extend(under("serve", self.serve.validate()));
         errors.extend(under("store", self.store.validate()));
         errors.extend(under("telemetry", self.telemetry.validate()));
@@ -231,6 +249,7 @@ impl Config for AcquirerConfig {
     fn resolve_paths(&mut self, folder: &Path) {
         self.tls.resolve_paths(folder);
         self.store.resolve_paths(folder);
+        self.card_network.resolve_paths(folder);
         if let Some(platform) = &mut self.platform {
             platform.resolve_paths(folder);
         }

@@ -14,8 +14,9 @@ use proto::{
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::{
+    bounds::Bounds,
     config::Limits,
-    domain::merchant::Profile,
+    domain::{authentication::Policy, merchant::Profile},
     keys::{Seal, SealingKeys},
     repository::Repository,
 };
@@ -28,6 +29,8 @@ pub struct Context {
     pub merchants: Merchants,
     /// The limits of orders and authorizations.
     pub limits: Limits,
+    /// What is demanded of the issuers' identity verification.
+    pub authentication: Policy,
     /// Where the payment page is, without a slash at the end.
     pub public_url: WebAddress,
     /// What we remember.
@@ -49,6 +52,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// How long anything may stay open.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        Bounds::of(&self.limits)
+    }
+
     /// The address of an order's payment page.
     #[must_use]
     pub fn payment_url(&self, order: &OrderId) -> String {

@@ -3,9 +3,13 @@
 //! - [`order`]: the course of an order and what each step makes necessary.
 //! - [`attempt`]: one authorization request, from its arrival to its one result.
 //! - [`authorization`]: the checks of a request, in their order.
+//! - [`authentication`]: what is demanded of the issuer's identity verification.
 //! - [`merchant`]: what a merchant may take, in one order and in one day.
+//! - [`retention`]: how long what is finished is kept.
 
 pub mod attempt;
+pub mod authentication;
 pub mod authorization;
 pub mod merchant;
 pub mod order;
+pub mod retention;

@@ -8,7 +8,7 @@ use mesh::{clock::EntropyFailed, status};
 use proto::{fields::Invalid, reason::Reason};
 use tonic::{Code, Status};
 
-use crate::{domain::authorization::Refusal, keys::KeyError, repository};
+use crate::{domain::authorization::Refusal, keys::KeyError, outbox, repository};
 
 /// What a caller of a contended record is told to wait: the conflicts that it lost to are over by then.
 const CONTENDED_RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -31,6 +31,12 @@ pub enum Error {
     /// The reference stands for an order with other content.
     #[error("the reference was used for other content")]
     ReferenceReused,
+    /// The reference stands for an order that was removed, and for no other yet.
+    #[error("the reference stands for an order that was removed")]
+    OrderRemoved,
+    /// Events that come after the cursor were removed.
+    #[error("events after the cursor were removed")]
+    EventsRemoved,
     /// The merchant has no such order.
     #[error("the order is not found")]
     OrderNotFound,
@@ -52,6 +58,9 @@ pub enum Error {
     /// The store failed, or holds what it can't hold.
     #[error(transparent)]
     Repository(#[from] repository::Error),
+    /// The outbox can't be looked at.
+    #[error(transparent)]
+    Outbox(#[from] outbox::ParkedError),
     /// A key failed.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -97,6 +106,19 @@ impl From<Error> for Status {
                 "this reference stands for an order with other content; take a new one",
             )
             .into(),
+            Error::OrderRemoved => refuse(
+                Code::FailedPrecondition,
+                Reason::OutsideRetention,
+                "this reference stands for an order that was removed long ago; take a new one",
+            )
+            .into(),
+            Error::EventsRemoved => refuse(
+                Code::OutOfRange,
+                Reason::OutsideRetention,
+                "events after this cursor were removed; begin without a cursor at the oldest that is kept, and ask \
+                 for the orders that you miss",
+            )
+            .into(),
             Error::OrderNotFound => {
                 refuse(Code::NotFound, Reason::OrderNotFound, "the merchant has no such order").into()
             }
@@ -119,7 +141,9 @@ impl From<Error> for Status {
                 refuse(Code::Unavailable, Reason::Unavailable, "the work was interrupted; ask again with the same id")
                     .into()
             }
+            Error::Repository(repository::Error::Store(error)) => status::store_failed("using the store", &error),
             Error::Repository(error) => status::internal("using the store", error),
+            Error::Outbox(error) => status::internal("looking at the outbox", error),
             Error::Key(error) => status::internal("using a key", error),
             Error::Entropy(error) => status::internal("drawing random bytes", error),
             Error::Inconsistent(what) => status::internal("comparing records", what),

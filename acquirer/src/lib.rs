@@ -8,6 +8,7 @@
 
 pub mod access;
 pub mod authorize;
+pub mod bounds;
 pub mod checkout;
 pub mod config;
 pub mod context;

@@ -1,21 +1,25 @@
 //! The card network behind the acquirer: who really says yes or no.
 //!
-//! [`AuthorizationNetwork`] is the seam to a network's own interface. [`SimulatedNetwork`] stands
-//! there for now: it decides by documented rules over documented test cards ([`test_cards`]), keeps
-//! its decisions, and fails in the ways in which a network fails.
+//! [`AuthorizationNetwork`] is the seam to a network's own interface. Two stand there: [`Remote`] speaks the
+//! contract `CardNetwork`, whose file says which message of ISO 8583 each call stands for;
+//! [`SimulatedNetwork`] decides inside this process by documented rules over documented test cards
+//! ([`test_cards`]), keeps its decisions, and fails in the ways in which a network fails.
 
 mod cards;
 mod record;
+mod remote;
 mod rules;
 mod simulated;
 
 pub use cards::{TEST_BINS, TestCard, test_cards};
-pub use rules::{Behaviour, LATE_AFTER, SLOW_AFTER, right_cvv};
+pub use remote::{LineTimes, NotAPlainLine, Remote, is_plain_line, plain_line};
+pub use rules::{Behaviour, LATE_AFTER, Ruling, SLOW_AFTER, right_cvv, rule};
 pub use simulated::SimulatedNetwork;
 
 use std::fmt;
 
 use async_trait::async_trait;
+use mesh::store::RecordId;
 use proto::{
     authorization::{ApprovalCode, DeclineReason},
     card::CardData,
@@ -111,4 +115,10 @@ pub trait AuthorizationNetwork: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`NetworkError`]; repeat the reversal then until it is acknowledged.
     async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError>;
+}
+
+/// Where a simulated network in the acquirer's own store keeps an authorization, for whoever removes what is
+/// no longer needed.
+pub(crate) fn record_of(id: &NetworkId) -> RecordId {
+    record::record_id(id)
 }

@@ -11,10 +11,15 @@ use proto::ids::{MerchantId, MerchantReference, OrderId};
 use tokio::task::JoinSet;
 
 use crate::{
+    bounds::{Awaited, Party},
     context::Context,
-    domain::order::{Event, State},
+    domain::{
+        attempt,
+        order::{Event, State},
+    },
     error::Error,
-    records::{KeptOrder, OPEN_ORDERS_BY_EXPIRY, ORDERS_BY_MERCHANT, time_key},
+    outbox::{self, Unacknowledged},
+    records::{Attempt, KeptOrder, OPEN_ORDERS_BY_EXPIRY, ORDERS_BY_MERCHANT, time_key},
     repository::{Loaded, Outcome},
 };
 
@@ -23,7 +28,8 @@ mod events;
 mod step;
 mod token;
 
-pub use create::NewOrder;
+pub(crate) use create::idempotency_key;
+pub use create::{Made, NewOrder};
 pub use events::{EventPage, merchant_topic};
 pub(crate) use step::{DayMove, Step};
 
@@ -173,6 +179,35 @@ impl Orders {
             return Ok((answer, order.entity));
         }
         Err(Error::Contended)
+    }
+
+    /// Who owes the next message about an order, and by when; none once it is final.
+    ///
+    /// # Errors
+    /// [`Error::Repository`].
+    pub async fn awaited(&self, order: &KeptOrder) -> Result<Option<Awaited>, Error> {
+        let now = self.context.clock.now();
+        match &order.state {
+            State::Open(course) => Ok(Some(Awaited { party: Party::Cardholder, by: course.expires_at })),
+            State::Authorizing(_, underway) => {
+                let key = Attempt::key_of(&underway.attempt);
+                let attempt = self.context.repository.load::<Attempt>(&key).await?;
+                Ok(Some(match attempt.map(|attempt| attempt.entity.state) {
+                    Some(attempt::State::Deciding { deadline, .. }) => self.context.bounds().awaited(deadline, now),
+                    // It was decided since the order was loaded.
+                    Some(attempt::State::Decided(_)) | None => Awaited { party: Party::Acquirer, by: now },
+                }))
+            }
+            State::Approved(_) | State::Expired(_) | State::Failed(_) | State::Cancelled(_) => Ok(None),
+        }
+    }
+
+    /// What of an order's events its shop has not acknowledged.
+    ///
+    /// # Errors
+    /// [`Error::Outbox`].
+    pub async fn unacknowledged(&self, order: &OrderId) -> Result<Unacknowledged, Error> {
+        Ok(outbox::unacknowledged(self.context.repository.store(), order).await?)
     }
 
     /// Expires every open order that is past its deadline, and says how many it expired.

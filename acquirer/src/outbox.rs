@@ -8,14 +8,18 @@
 //!   acknowledged or parked.
 //! - Merchants do not wait for each other: each has its own range of the due index and its own slots.
 //! - A merchant without an endpoint hears by `WatchOrders` alone; nothing is queued for it.
+//! - What was tried for 72 hours in vain is parked. An operator lists it ([`parked`]) and has it sent again
+//!   ([`replay`]).
 
 mod courier;
 mod flights;
+mod parked;
 mod queue;
 mod record;
 mod worker;
 
 pub use courier::{Courier, CourierError, DELIVERY_TIME_MAX, DeliveryError, MeshCourier};
+pub use parked::{ParkedError, ParkedOrder, Replay, Unacknowledged, parked, replay, unacknowledged};
 pub use record::{BACK_OFF_MAX, BACK_OFF_MIN, Damaged, Delivery, State, TRY_FOR};
 pub use worker::Worker;
 
@@ -30,6 +34,10 @@ pub const DUE: Index = Index::new("outbox.due");
 pub const HEADS: Index = Index::new("outbox.order");
 /// The deliveries that were given up, by merchant and time.
 pub const PARKED: Index = Index::new("outbox.parked");
+/// The same by order and position.
+pub const PARKED_ORDERS: Index = Index::new("outbox.parked.order");
+/// The same by time.
+pub const PARKED_SINCE: Index = Index::new("outbox.parked.since");
 
 /// Adds the delivery of a new event to the transition that makes the event: one write. Call it only for
 /// a merchant that has a notification endpoint.

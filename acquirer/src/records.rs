@@ -11,12 +11,14 @@ mod attempt;
 mod day;
 mod lines;
 mod order;
+mod retention;
 mod reversal;
 
 pub use attempt::Attempt;
 pub use day::MerchantDay;
 pub use lines::Lines;
 pub use order::KeptOrder;
+pub use retention::{EventMark, RemovedOrder, RetentionMarks};
 pub use reversal::Reversal;
 
 /// Every order by merchant and time of creation; see [`KeptOrder::merchant_prefix`].
@@ -27,6 +29,13 @@ pub const OPEN_ORDERS_BY_EXPIRY: Index = Index::new("order.expires");
 pub const ATTEMPTS_DECIDING: Index = Index::new("attempt.deciding");
 /// Reversals that the card network has not acknowledged, by the millisecond of the next try.
 pub const REVERSALS_DUE: Index = Index::new("reversal.due");
+/// Authorizations with a result, by the millisecond in which their request was signed.
+pub const ATTEMPTS_DECIDED: Index = Index::new("attempt.decided");
+/// The traces of removed orders, by the millisecond of the removal.
+pub const REMOVED_ORDERS_BY_TIME: Index = Index::new("order.removed");
+/// The merchants that retention has met, by their ids.
+pub const EVENT_MARKS: Index = Index::new("event.mark");
+
 /// A time as the key of an index: eight big-endian bytes, so that keys sort as times do.
 #[must_use]
 pub fn time_key(time: SystemTime) -> Vec<u8> {

@@ -1,12 +1,24 @@
 //! Typed records over the store: what is kept is loaded, scanned and committed as domain types.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use mesh::store::{
     Commit, Cursor, Event, Index, IndexEntry, Item, KeyRange, Kind, Limit, PageRequest, RecordId, Seq, Store,
     StoreError, Topic, Transition, Version,
 };
+use tokio::sync::watch;
+
+mod news;
+
+use news::News;
 
 /// A thing that is kept under a key.
 pub trait Entity: Sized + Send {
@@ -44,7 +56,7 @@ pub struct Loaded<E> {
 }
 
 impl<E: Entity> Loaded<E> {
-    fn of(item: Item) -> Result<Self, Damaged> {
+    pub(crate) fn of(item: Item) -> Result<Self, Damaged> {
         Ok(Self { version: item.record.version, entity: E::from_bytes(&item.id.key, item.record.body)? })
     }
 }
@@ -80,19 +92,35 @@ pub enum Outcome {
 #[derive(Clone)]
 pub struct Repository {
     store: Arc<dyn Store>,
+    news: Arc<News>,
+    /// In milliseconds since 1970; only grows.
+    horizon: Arc<AtomicU64>,
 }
 
 impl Repository {
     /// A repository over a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, news: Arc::default(), horizon: Arc::default() }
     }
 
     /// The store itself, for what knows no entities: its health and its end.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Results of requests that were signed before this may have been removed, so that nobody can say of one
+    /// that isn't found that it never was. The epoch until retention has said otherwise.
+    #[must_use]
+    pub fn horizon(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.horizon.load(Ordering::SeqCst))
+    }
+
+    /// Moves the horizon, which must be durable, and must be called before the first result behind it is
+    /// removed: who looks for a result and only then at the horizon is then never misled. It never goes back.
+    pub(crate) fn move_horizon(&self, to: SystemTime) {
+        self.horizon.fetch_max(proto::time::unix_millis(to), Ordering::SeqCst);
     }
 
     /// The entity under a key.
@@ -155,12 +183,36 @@ impl Repository {
         Ok(self.store.events(topic, after, limit).await?)
     }
 
+    /// Follows a topic: a change means that a commit of this process has added events to it, up to that
+    /// sequence. It may come a moment before the store shows them. What another process commits, or what was
+    /// committed without an answer, is not told.
+    #[must_use]
+    pub fn follow(&self, topic: &Topic) -> watch::Receiver<Seq> {
+        self.news.follow(topic)
+    }
+
     /// Commits changes, all of them or none, and returns when they are durable.
     ///
     /// # Errors
     /// [`Error::Store`] and [`Error::Refused`]; nothing was committed.
     pub async fn commit(&self, changes: Changes) -> Result<Outcome, Error> {
-        match self.store.commit(changes.0).await {
+        let topics: BTreeSet<Topic> = changes.0.events.iter().map(|event| event.topic.clone()).collect();
+        let commit = if topics.is_empty() {
+            self.store.commit(changes.0).await
+        } else {
+            // On a task of its own: dropping this future does not withdraw the commit, so it must not keep
+            // the news from those who wait for it either.
+            let (store, news) = (Arc::clone(&self.store), Arc::clone(&self.news));
+            let work = tokio::spawn(async move {
+                let commit = store.commit(changes.0).await;
+                if let Commit::Committed { versions: _, seq } = &commit {
+                    news.tell(&topics, *seq);
+                }
+                commit
+            });
+            work.await.map_err(|_| StoreError::Panicked)?
+        };
+        match commit {
             Commit::Committed { seq, .. } => Ok(Outcome::Committed(seq)),
             Commit::Conflict(_) | Commit::Unknown => Ok(Outcome::Stale),
             Commit::Duplicate(answer) => Ok(Outcome::Duplicate(answer)),
@@ -211,6 +263,11 @@ impl Changes {
     /// Adds what another module writes in the store's own terms.
     pub fn with(self, add: impl FnOnce(Transition) -> Transition) -> Self {
         Self(add(self.0))
+    }
+
+    /// Forgets an answer, so that its key may be used again.
+    pub fn forget(self, key: impl Into<Vec<u8>>) -> Self {
+        Self(self.0.forget(key))
     }
 
     /// Keeps an answer for repeats.

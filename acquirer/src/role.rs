@@ -5,6 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use mesh::{
     admin,
     boot::{self, Failure},
+    config::FieldError,
     directory::{DirectoryHandle, follow::channel_to},
     identity::{Role, SpiffeId},
     sealing::at_rest::Vault,
@@ -29,16 +30,18 @@ use crate::{
     config::AcquirerConfig,
     context::{Context, Merchants},
     keys::{Seal, SealingKeys},
-    network::SimulatedNetwork,
     orders::Orders,
     outbox::{MeshCourier, Worker},
     page,
     repository::Repository,
     service::{AuthorizationService, OrdersService},
-    tasks,
+    tasks::{self, Retention},
 };
 
 mod directory;
+mod line;
+
+use line::Line;
 
 /// Runs the acquirer until it is asked to stop.
 ///
@@ -60,6 +63,7 @@ pub async fn run(config: AcquirerConfig, mut boot: boot::Context) -> Result<(), 
     let directory = source.directory();
     let standing = directory::standing(&config, &signer, &directory, &boot)?;
     let choice = bank_choice(&config, &identity)?;
+    let line = Line::open(&config)?;
     let stop_tasks = CancellationToken::new();
     let background = TaskTracker::new();
     background.spawn(source.follow(stop_tasks.clone(), &boot.stop).await?);
@@ -67,8 +71,18 @@ pub async fn run(config: AcquirerConfig, mut boot: boot::Context) -> Result<(), 
 
     let store = open_store(&config).await?;
     let context = Arc::new(context(&config, &boot, Arc::clone(&store), signer, vault, directory)?);
-    let network = SimulatedNetwork::new(Arc::clone(&store), Arc::clone(&boot.clock));
-    let authorizer = Authorizer::new(Arc::clone(&context), Arc::new(network));
+    let retention = Retention::new(
+        context.repository.clone(),
+        Arc::clone(&boot.clock),
+        config.retention.periods(),
+        Some(config.retention.rate),
+        &boot.metrics,
+    );
+    retention.prepare().await.map_err(|error| Failure::Internal(error.to_string()))?;
+    if let Some(identity) = line.identity() {
+        background.spawn(identity.watch(stop_tasks.clone()));
+    }
+    let authorizer = Authorizer::new(Arc::clone(&context), line.network(&config, &context));
     let orders = Orders::new(Arc::clone(&context));
     let courier = courier(&context, &identity)?;
     let outbox = Worker::new(
@@ -88,6 +102,7 @@ pub async fn run(config: AcquirerConfig, mut boot: boot::Context) -> Result<(), 
     background.spawn(tasks::recover_authorizations(Arc::clone(&authorizer), clock, stop_tasks.clone()));
     background.spawn(tasks::send_reversals(Arc::clone(&authorizer), Arc::clone(&context), stop_tasks.clone()));
     background.spawn(outbox.run(stop_tasks.clone()));
+    background.spawn(retention.run(stop_tasks.clone()));
 
     let members = members_port(&config, &mut boot, &identity, orders, Arc::clone(&authorizer))?;
     let browsers = page_port(&config, &mut boot, page_identity, &context, choice)?;
@@ -152,14 +167,20 @@ fn context(
     vault: Vault,
     directory: Arc<DirectoryHandle>,
 ) -> Result<Context, Failure> {
-    let profiles = config.profiles().map_err(|errors| {
+    let failure = |errors: Vec<FieldError>| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::Config(errors.join("; "))
-    })?;
+    };
+    let profiles = config.profiles().map_err(failure)?;
+    let authentication = config
+        .authentication
+        .policy()
+        .map_err(|errors| failure(errors.into_iter().map(|error| error.under("authentication")).collect()))?;
     Ok(Context {
         acquirer: config.acquirer_id.clone(),
         merchants: Merchants::new(profiles),
         limits: config.limits,
+        authentication,
         public_url: config.page.public_url.clone(),
         repository: Repository::new(store),
         clock: Arc::clone(&boot.clock),

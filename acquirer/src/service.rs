@@ -11,10 +11,11 @@ use mesh::{
     access::peer_of,
     identity::{MemberId, Peer, Role},
 };
-use proto::ids::MerchantId;
+use proto::{ids::MerchantId, pb, time};
 use tonic::{Request, Status};
 
 use crate::{
+    bounds::{Awaited, Party},
     domain::authorization::{Caller, Refusal},
     error::Error,
 };
@@ -38,6 +39,16 @@ fn caller_of<T>(request: &Request<T>, platform: Option<&MemberId>) -> Result<Cal
         Role::Acquirer | Role::Merchant | Role::Operator => None,
     };
     caller.ok_or(Error::Refused(Refusal::IssuerMismatch)).map_err(Status::from)
+}
+
+/// Who owes the next message, as a message.
+fn awaiting(awaited: Awaited) -> pb::Awaiting {
+    let party = match awaited.party {
+        Party::Cardholder => pb::AwaitedParty::Cardholder,
+        Party::CardNetwork => pb::AwaitedParty::CardNetwork,
+        Party::Acquirer => pb::AwaitedParty::Acquirer,
+    };
+    pb::Awaiting { party: party.into(), by: Some(time::to_pb(awaited.by)) }
 }
 
 /// A member's id in the form of the contracts, which have the same rule for it.

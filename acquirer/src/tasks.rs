@@ -1,5 +1,5 @@
 //! What the acquirer does without being asked: it expires orders, settles what a crash left behind,
-//! repeats reversals, and follows the directory. Each task runs until it is stopped, logs what it can't do, and tries again.
+//! repeats reversals, follows the directory, and removes what was kept for its period. Each task runs until it is stopped, logs what it can't do, and tries again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 mod directory;
 mod expiry;
 mod recovery;
+mod retention;
 mod reversals;
 
 pub use directory::follow_directory;
 pub use expiry::expire_orders;
 pub use recovery::recover_authorizations;
+pub use retention::{Removed, Retention};
 pub use reversals::send_reversals;
 
 /// Waits for `pause`; `false` where the task should end.

@@ -53,7 +53,9 @@ impl Authorizer {
             Opened::Decided => Ok(()),
             Opened::Begun(question) => self.ask_and_settle(&id, *question).await,
             Opened::Orphaned(deadline) => {
-                self.context.clock.sleep_until(deadline).await;
+                // Measured and not read off the clock, which may have been set back since.
+                let left = deadline.duration_since(self.context.clock.now()).unwrap_or_default();
+                self.context.clock.sleep(left.min(self.context.limits.network_deadline.get())).await;
                 self.settle_by_inquiry(&id).await
             }
         }
@@ -70,6 +72,7 @@ impl Authorizer {
                     State::Deciding { deadline, .. } => Opened::Orphaned(deadline),
                 });
             }
+            self.within_reach(request.says.signed_at)?;
             let order_id = request.says.order.order.id.as_str().as_bytes();
             let order = self.context.repository.load::<KeptOrder>(order_id).await?;
             let now = self.context.clock.now();
@@ -115,13 +118,18 @@ impl Authorizer {
         card: &mut Option<Result<CardData, DeclineReason>>,
         now: SystemTime,
     ) -> Result<Begin, Error> {
-        if card.is_none() {
+        let (amount, category) = (request.says.amount, order.entity.signed.order.merchant.category);
+        let demand = self.context.authentication.demand(amount, category);
+        let verified = demand.judge(&request.says.factors, request.says.consent_digest.as_ref());
+        // A card that can't pay stays sealed.
+        if verified.is_ok() && card.is_none() {
             *card = Some(self.open_card(&order.entity, request)?);
         }
-        let judged = match card.as_ref() {
-            Some(Ok(opened)) => judge_card(opened, self.bin_is_of(opened, &id.issuer), now),
-            Some(Err(reason)) => Err(*reason),
-            None => Err(DeclineReason::CardUnreadable),
+        let judged = match (verified, card.as_ref()) {
+            (Err(reason), _) => Err(reason),
+            (Ok(()), Some(Ok(opened))) => judge_card(opened, self.bin_is_of(opened, &id.issuer), now),
+            (Ok(()), Some(Err(reason))) => Err(*reason),
+            (Ok(()), None) => Err(DeclineReason::CardUnreadable),
         };
         let taken = match judged {
             Ok(()) => self.take_up(&order.entity, now).await?,

@@ -1,12 +1,14 @@
 //! Authorizations whose worker is gone: after a crash, or after a store that failed in between.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use mesh::store::{KeyRange, PageRequest};
+use proto::time::CLOCK_SKEW_MAX;
 use tokio::task::JoinSet;
 
 use super::{Authorizer, Entry, InFlight};
 use crate::{
+    bounds::WORKER_GRACE,
     error::Error,
     records::{ATTEMPTS_DECIDING, Attempt, time_key},
 };
@@ -14,16 +16,13 @@ use crate::{
 /// How many are settled at once: enough to be done soon, few enough for any card network.
 const RECOVERY_PAGE: usize = 64;
 
-/// How long after the card network's deadline a worker, wherever it runs, has committed its outcome:
-/// the deadline of the inquiry and a storm of conflicts fit into it.
-const WORKER_GRACE: Duration = Duration::from_secs(10);
-
 /// Which authorizations are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
     /// All that have no worker here: right after the start, when nobody else works on the store.
     Everything,
-    /// Those whose time is long over, whoever worked on them.
+    /// Those whose time is long over, whoever worked on them, and those whose time lies further ahead than any
+    /// worker's: they began before the clock was set back.
     Overdue,
 }
 
@@ -36,10 +35,19 @@ impl Authorizer {
     /// # Errors
     /// [`Error::Repository`] where the index can't be read.
     pub async fn recover(self: &Arc<Self>, which: Recovery) -> Result<usize, Error> {
-        let range = match which {
-            Recovery::Everything => KeyRange::all(),
-            Recovery::Overdue => KeyRange::between(Vec::new(), time_key(self.context.clock.now() - WORKER_GRACE)),
-        };
+        let now = self.context.clock.now();
+        match which {
+            Recovery::Everything => self.recover_between(KeyRange::all()).await,
+            Recovery::Overdue => {
+                let over = KeyRange::between(Vec::new(), time_key(now - WORKER_GRACE));
+                let unreachable = now + self.context.limits.network_deadline.get() + CLOCK_SKEW_MAX;
+                let ahead = KeyRange::starting_at(time_key(unreachable));
+                Ok(self.recover_between(over).await? + self.recover_between(ahead).await?)
+            }
+        }
+    }
+
+    async fn recover_between(self: &Arc<Self>, range: KeyRange) -> Result<usize, Error> {
         let mut settled = 0;
         let mut after = None;
         loop {

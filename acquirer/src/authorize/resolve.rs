@@ -1,6 +1,6 @@
 //! What became of an authorization: the answer to an issuer that lost its own.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proto::{
     authorization::{Carried, Decision, DeclineReason, Question, Route},
@@ -13,6 +13,7 @@ use super::{
     result::{self, Subject},
 };
 use crate::{
+    bounds::Awaited,
     domain::{
         attempt::{AttemptId, State},
         authorization::{Caller, Claim, Purpose, Refusal},
@@ -28,8 +29,19 @@ use crate::{
 pub enum Resolution {
     /// Its result.
     Result(Signed),
-    /// It is being decided; ask again after this long.
-    Pending(Duration),
+    /// It is being decided.
+    Pending(Pending),
+}
+
+/// What is known of an authorization that is being decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Ask again after this long.
+    pub retry_after: Duration,
+    /// Who owes the next message, and by when.
+    pub awaited: Awaited,
+    /// By when it has its result, if nothing is broken.
+    pub decided_by: SystemTime,
 }
 
 impl Authorizer {
@@ -57,14 +69,17 @@ impl Authorizer {
         let id = AttemptId { issuer: asked.issuer.clone(), authorization: asked.authorization.clone() };
         for _ in 0..COMMIT_TRIES_MAX {
             if let Some(Loaded { entity: attempt, .. }) = self.attempt(&id).await? {
-                if attempt.request_digest != asked.request_digest {
+                // A question that names another order or amount is about another request, whatever digest it has.
+                let named = (asked.request_digest, asked.order_digest, asked.amount);
+                if (attempt.request_digest, attempt.order_digest, attempt.amount) != named {
                     return Err(Refusal::AuthorizationIdReused.into());
                 }
                 return Ok(match attempt.state {
                     State::Decided(result) => Resolution::Result(result),
-                    State::Deciding { .. } => Resolution::Pending(self.context.limits.resolve_retry_after.get()),
+                    State::Deciding { deadline, .. } => Resolution::Pending(self.pending(deadline)),
                 });
             }
+            self.within_reach(asked.request_signed_at)?;
             let (tombstone, result) = self.tombstone(&id, asked);
             match self.context.repository.commit(Changes::new().create(&tombstone)).await? {
                 Outcome::Committed(_) => {
@@ -78,12 +93,22 @@ impl Authorizer {
         Err(Error::Contended)
     }
 
+    fn pending(&self, deadline: SystemTime) -> Pending {
+        let bounds = self.context.bounds();
+        Pending {
+            retry_after: self.context.limits.resolve_retry_after.get(),
+            awaited: bounds.awaited(deadline, self.context.clock.now()),
+            decided_by: bounds.decided_by(deadline),
+        }
+    }
+
     fn tombstone(&self, id: &AttemptId, asked: &Question) -> (Attempt, Signed) {
         let subject = Subject {
             id,
             request_digest: asked.request_digest,
             order_digest: asked.order_digest,
             amount: asked.amount,
+            signed_at: asked.request_signed_at,
         };
         let decision = Decision::Declined(DeclineReason::NeverReceived);
         let result = result::sign(&self.context, &subject, decision, self.context.clock.now());

@@ -1,4 +1,9 @@
 //! Reversals: repeated until the card network acknowledges them.
+//!
+//! A reversal is committed together with the decline that makes it necessary, so that no crash can part the
+//! two, and it is removed once the network has acknowledged it. In between it is sent again and again,
+//! across restarts. An approval that the network makes late, in the middle of that, is what it is for:
+//! the network must refuse it where the reversal came first, and takes it back where the reversal comes after.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{Authorizer, network_id};
 use crate::{
+    bounds::{REVERSAL_RETRY_MAX, REVERSAL_RETRY_MIN, has_come},
     error::Error,
     network::NetworkError,
     records::{REVERSALS_DUE, Reversal, time_key},
@@ -15,33 +21,43 @@ use crate::{
 
 /// How many reversals are sent at once.
 const REVERSAL_PAGE: usize = 32;
-/// The wait after the first failed try; it doubles from there.
-const RETRY_MIN: Duration = Duration::from_secs(1);
-/// The longest wait: a network that comes back hears of it within a minute.
-const RETRY_MAX: Duration = Duration::from_secs(60);
 
 impl Authorizer {
-    /// Sends every reversal that is due, and says how many were acknowledged.
+    /// Sends every reversal that is due, and says how many were acknowledged. One that fails in an unforeseen
+    /// way is logged and keeps none of the others.
     ///
     /// # Errors
-    /// [`Error::Repository`]; what was acknowledged and not recorded is sent again, which is harmless.
+    /// [`Error::Repository`] where the index can't be read; what was acknowledged and not recorded is sent
+    /// again, which is harmless.
     pub async fn send_reversals(self: &Arc<Self>) -> Result<usize, Error> {
+        // Up to and with this millisecond.
+        let next = || self.context.clock.now() + Duration::from_millis(1);
+        let due = self.send_between(KeyRange::between(Vec::new(), time_key(next()))).await?;
+        // What lies behind the longest wait was written before the clock was set back.
+        let ahead = KeyRange::starting_at(time_key(next() + REVERSAL_RETRY_MAX));
+        Ok(due + self.send_between(ahead).await?)
+    }
+
+    async fn send_between(self: &Arc<Self>, range: KeyRange) -> Result<usize, Error> {
         let mut acknowledged = 0;
         let mut after = None;
         loop {
-            // Up to and with this millisecond.
-            let due = time_key(self.context.clock.now() + Duration::from_millis(1));
             let page = PageRequest { after, limit: REVERSAL_PAGE };
-            let range = KeyRange::between(Vec::new(), due);
             let (reversals, next) =
-                self.context.repository.readable_page::<Reversal>(REVERSALS_DUE, range, page).await?;
+                self.context.repository.readable_page::<Reversal>(REVERSALS_DUE, range.clone(), page).await?;
+            let now = self.context.clock.now();
             let mut work = JoinSet::new();
-            for reversal in reversals {
+            // One that has failed meanwhile may have moved to where this pass has not been yet.
+            for reversal in reversals.into_iter().filter(|one| has_come(one.entity.due, now, REVERSAL_RETRY_MAX)) {
                 let this = Arc::clone(self);
                 work.spawn(async move { this.send_reversal(reversal).await });
             }
             while let Some(sent) = work.join_next().await {
-                acknowledged += usize::from(sent.map_err(|_| Error::Interrupted)??);
+                match sent {
+                    Ok(Ok(was_acknowledged)) => acknowledged += usize::from(was_acknowledged),
+                    Ok(Err(error)) => tracing::error!(%error, "what became of a reversal can't be kept"),
+                    Err(error) => tracing::error!(panicked = error.is_panic(), "a reversal could not be sent"),
+                }
             }
             match next {
                 Some(cursor) => after = Some(cursor),
@@ -62,10 +78,12 @@ impl Authorizer {
             tracing::info!(attempt = %reversal.entity.attempt, "reversed");
             Changes::new().remove(&reversal)
         } else {
-            let wait = RETRY_MIN.saturating_mul(1 << reversal.entity.tries.min(16)).min(RETRY_MAX);
+            let wait = back_off(reversal.entity.tries, self.jitter());
             reversal.entity.tries = reversal.entity.tries.saturating_add(1);
             reversal.entity.due = self.context.clock.now() + wait;
-            tracing::warn!(attempt = %reversal.entity.attempt, tries = reversal.entity.tries, "not reversed yet");
+            let why = answer.and_then(Result::err).map_or_else(|| "it is silent".to_owned(), |error| error.to_string());
+            let (attempt, tries) = (&reversal.entity.attempt, reversal.entity.tries);
+            tracing::warn!(%attempt, tries, why, "not reversed yet");
             Changes::new().update(&reversal)
         };
         match self.context.repository.commit(changes).await? {
@@ -73,5 +91,32 @@ impl Authorizer {
             // Another process sends reversals too and was faster.
             Outcome::Stale | Outcome::Duplicate(_) => Ok(false),
         }
+    }
+
+    /// Any number. Without randomness the tries are merely less spread out.
+    fn jitter(&self) -> u16 {
+        let mut bytes = [0; 2];
+        self.context.entropy.fill(&mut bytes).map_or(0, |()| u16::from_be_bytes(bytes))
+    }
+}
+
+/// 1 s, 2 s, 4 s … 1 min, less up to a quarter of it, so that a network that comes back does not hear of
+/// everything in one moment.
+fn back_off(tries_before: u32, jitter: u16) -> Duration {
+    let doubled = REVERSAL_RETRY_MIN.saturating_mul(1_u32.checked_shl(tries_before).unwrap_or(u32::MAX));
+    let full = doubled.min(REVERSAL_RETRY_MAX);
+    full - full / 4 * u32::from(jitter) / u32::from(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_waits_double_from_a_second_to_a_minute_less_a_quarter_at_most() {
+        let waits: Vec<u64> = (0..8).map(|tries| back_off(tries, 0).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(back_off(2, u16::MAX), Duration::from_secs(3));
+        assert_eq!(back_off(u32::MAX, 0), REVERSAL_RETRY_MAX);
     }
 }

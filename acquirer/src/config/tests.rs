@@ -98,6 +98,18 @@ fn what_is_wrong_is_named_by_its_field() {
     assert!(matches!(read(&format!("colour = 1\n{SAMPLE}")), Err(Error::Syntax { .. })));
 }
 
+/// The examples are indented behind their "#".
+#[test]
+fn the_samples_demands_on_identity_verification_parse_too() {
+    let example = |line: &str| line.strip_prefix("#   ").map_or_else(|| line.to_owned(), str::to_owned);
+    let with_rules = SAMPLE.lines().map(example).collect::<Vec<_>>().join("\n");
+    assert_eq!(read(SAMPLE).unwrap().authentication, AuthenticationConfig::default());
+    let config = read(&with_rules).unwrap();
+    assert_eq!(config.authentication.rules.len(), 3);
+    let error = read(&with_rules.replacen("kinds = 2", "kinds = 5", 1)).unwrap_err().to_string();
+    assert!(error.contains("`authentication.rules[0].kinds`"), "{error}");
+}
+
 #[test]
 fn a_merchant_is_taken_on_once() {
     let merchant = SAMPLE.split("[[merchant]]").nth(1).unwrap();

@@ -17,7 +17,7 @@ use proto::{
 
 use super::order::State;
 
-/// How long results are kept, and how old a request may be: longer than any charge stays open at an
+/// How long results are kept beyond their orders unless configured: longer than any charge stays open at an
 /// issuer, so that no question about one ever comes too late.
 pub const RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
@@ -139,10 +139,16 @@ pub fn admit(
     if claim.signed_at > ahead || claim.request_signed_at > ahead {
         return Err(Refusal::SignedAhead);
     }
-    if claim.request_signed_at + RETENTION < now {
-        return Err(Refusal::OutsideRetention);
-    }
     Ok(())
+}
+
+/// Whether it can be said of a request that is not on record that it never was.
+///
+/// # Errors
+/// [`Refusal::OutsideRetention`] for one that was signed before the horizon: its result may have been removed,
+/// and a second one might contradict it.
+pub fn within_reach(request_signed_at: SystemTime, horizon: SystemTime) -> Result<(), Refusal> {
+    if request_signed_at < horizon { Err(Refusal::OutsideRetention) } else { Ok(()) }
 }
 
 /// What the order has to say to a new authorization.

@@ -16,6 +16,8 @@ fn every_error_has_its_status() {
         (Error::MerchantUnknown, (Code::PermissionDenied, "MERCHANT_UNKNOWN")),
         (Error::MerchantLimit, (Code::FailedPrecondition, "MERCHANT_LIMIT")),
         (Error::ReferenceReused, (Code::AlreadyExists, "REFERENCE_REUSED")),
+        (Error::OrderRemoved, (Code::FailedPrecondition, "OUTSIDE_RETENTION")),
+        (Error::EventsRemoved, (Code::OutOfRange, "OUTSIDE_RETENTION")),
         (Error::OrderNotFound, (Code::NotFound, "ORDER_NOT_FOUND")),
         (Refusal::RouteMismatch.into(), (Code::InvalidArgument, "ROUTE_MISMATCH")),
         (Refusal::AcquirerMismatch.into(), (Code::InvalidArgument, "ACQUIRER_MISMATCH")),

@@ -76,15 +76,19 @@ pub fn right_cvv(pan: &Pan) -> &str {
     &digits[digits.len() - 7..digits.len() - 4]
 }
 
-/// What the network decides, and when it says so; no time for a network that never does.
-pub(super) struct Ruling {
-    pub(super) decision: NetworkDecision,
-    pub(super) after: Option<Duration>,
+/// What the simulated network decides about a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The decision.
+    pub decision: NetworkDecision,
+    /// After how long it says so; never, where there is no such time.
+    pub after: Option<Duration>,
 }
 
 /// Decides about a card. A wrong CVV and a past expiry are declined at once, whatever the number
 /// stands for, as a network checks the card before it asks anybody.
-pub(super) fn rule(id: &NetworkId, card: &CardData, now: SystemTime) -> Ruling {
+#[must_use]
+pub fn rule(id: &NetworkId, card: &CardData, now: SystemTime) -> Ruling {
     let at_once = |reason| Ruling { decision: NetworkDecision::Declined(reason), after: Some(Duration::ZERO) };
     if card.cvv.as_ref().is_some_and(|cvv| cvv.expose() != right_cvv(&card.pan)) {
         return at_once(DeclineReason::CvvMismatch);

@@ -21,8 +21,8 @@ use super::{COMMIT_TRIES_MAX, Orders};
 use crate::{
     domain::{merchant::Profile, order::State},
     error::Error,
-    records::{KeptOrder, Lines},
-    repository::{Changes, Outcome},
+    records::{KeptOrder, Lines, RemovedOrder},
+    repository::{Changes, Loaded, Outcome},
 };
 
 /// What a shop wants an order for.
@@ -94,13 +94,22 @@ fn parse_lines(fields: &mut Fields, lines: Vec<pb::OrderLine>, amount: Option<Mo
     Some(lines)
 }
 
+/// What was answered when an order was made. A repeat gets the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The order as it stands now.
+    pub order: KeptOrder,
+    /// Its payment page as it was given out first, whatever is configured by now.
+    pub payment_url: String,
+}
+
 impl Orders {
     /// Makes an order, or returns the one that this reference stands for.
     ///
     /// # Errors
-    /// [`Error::MerchantUnknown`], [`Error::ReferenceReused`], [`Error::MerchantLimit`], and
+    /// [`Error::MerchantUnknown`], [`Error::ReferenceReused`], [`Error::OrderRemoved`], [`Error::MerchantLimit`], and
     /// [`Error::Invalid`] for a return address that is not allowed.
-    pub async fn create(&self, merchant: &MerchantId, new: &NewOrder) -> Result<KeptOrder, Error> {
+    pub async fn create(&self, merchant: &MerchantId, new: &NewOrder) -> Result<Made, Error> {
         let profile = self.context.merchants.find(merchant).ok_or(Error::MerchantUnknown)?;
         let key = idempotency_key(merchant, &new.reference);
         let content = new.digest();
@@ -112,10 +121,11 @@ impl Orders {
             check_terms(profile, new)?;
             let order = self.build(profile, new)?;
             let lines = Lines { order: order.id().clone(), lines: new.lines.clone() };
-            let answer = [order.id().as_str().as_bytes(), content.as_bytes()].concat();
-            let changes = Changes::new().create(&order).create(&lines).idempotency(key.clone(), answer);
+            let payment_url = self.context.payment_url(order.id());
+            let answer = Answer { order: order.id().clone(), payment_url: Some(payment_url.clone()), content };
+            let changes = Changes::new().create(&order).create(&lines).idempotency(key.clone(), answer.encode());
             match self.context.repository.commit(changes).await? {
-                Outcome::Committed(_) => return Ok(order),
+                Outcome::Committed(_) => return Ok(Made { order, payment_url }),
                 Outcome::Duplicate(answer) => return self.replay(&answer, content).await,
                 // Not known whether it was committed: the answer under the key tells.
                 Outcome::Stale => {}
@@ -131,16 +141,25 @@ impl Orders {
         reference: &MerchantReference,
     ) -> Result<Option<OrderId>, Error> {
         let answer = self.context.repository.answer(&idempotency_key(merchant, reference)).await?;
-        answer.map(|answer| Ok(read_answer(&answer)?.0)).transpose()
+        answer.map(|answer| Ok(Answer::read(&answer)?.order)).transpose()
     }
 
-    async fn replay(&self, answer: &[u8], content: Digest) -> Result<KeptOrder, Error> {
-        let (id, first_content) = read_answer(answer)?;
-        if first_content != content {
+    async fn replay(&self, answer: &[u8], content: Digest) -> Result<Made, Error> {
+        let first = Answer::read(answer)?;
+        if first.content != content {
             return Err(Error::ReferenceReused);
         }
-        let order = self.current(&id).await?;
-        Ok(order.ok_or(Error::Inconsistent("a reference stands for an order that is not kept"))?.entity)
+        let order = self.current(&first.order).await?;
+        let Some(Loaded { entity: order, .. }) = order else {
+            return Err(
+                match self.context.repository.load::<RemovedOrder>(&RemovedOrder::key_of(&first.order)).await? {
+                    Some(_) => Error::OrderRemoved,
+                    None => Error::Inconsistent("a reference stands for an order that is not kept"),
+                },
+            );
+        };
+        let payment_url = first.payment_url.unwrap_or_else(|| self.context.payment_url(order.id()));
+        Ok(Made { order, payment_url })
     }
 
     fn build(&self, profile: &Profile, new: &NewOrder) -> Result<KeptOrder, Error> {
@@ -177,13 +196,56 @@ fn check_terms(profile: &Profile, new: &NewOrder) -> Result<(), Error> {
     if profile.terms.allow_order(new.amount) { Ok(()) } else { Err(Error::MerchantLimit) }
 }
 
-fn idempotency_key(merchant: &MerchantId, reference: &MerchantReference) -> Vec<u8> {
+/// The key of the answer that is kept under a shop's reference.
+pub(crate) fn idempotency_key(merchant: &MerchantId, reference: &MerchantReference) -> Vec<u8> {
     format!("create/{merchant}/{reference}").into_bytes()
 }
 
-fn read_answer(answer: &[u8]) -> Result<(OrderId, Digest), Error> {
-    let damaged = || Error::Inconsistent("the answer under an order's reference can't be read back");
-    let (id, content) = answer.split_last_chunk::<32>().ok_or_else(damaged)?;
-    let id = std::str::from_utf8(id).ok().and_then(|id| id.parse().ok()).ok_or_else(damaged)?;
-    Ok((id, Digest::from_bytes(*content)))
+/// What is kept under a reference: the order's id, the address of its page behind a line's end, and the
+/// digest of the wish.
+struct Answer {
+    order: OrderId,
+    /// None in an answer of before it was kept.
+    payment_url: Option<String>,
+    content: Digest,
+}
+
+impl Answer {
+    fn encode(&self) -> Vec<u8> {
+        let page = self.payment_url.iter().flat_map(|url| [b"\n", url.as_bytes()]);
+        let parts: Vec<&[u8]> = [self.order.as_str().as_bytes()].into_iter().chain(page).collect();
+        [&parts.concat(), &self.content.as_bytes()[..]].concat()
+    }
+
+    fn read(answer: &[u8]) -> Result<Self, Error> {
+        let read = || {
+            let (text, content) = answer.split_last_chunk::<32>()?;
+            let text = std::str::from_utf8(text).ok()?;
+            let (id, page) = text.split_once('\n').map_or((text, None), |(id, page)| (id, Some(page)));
+            let content = Digest::from_bytes(*content);
+            Some(Self { order: id.parse().ok()?, payment_url: page.map(str::to_owned), content })
+        };
+        read().ok_or(Error::Inconsistent("the answer under an order's reference can't be read back"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_back_with_and_without_its_page() {
+        // Every byte may stand in a digest, a line's end among them.
+        let (order, content) = (OrderId::from_random([1; 16]), Digest::from_bytes([b'\n'; 32]));
+        for payment_url in [None, Some("https://pay.example/pay/ord".to_owned())] {
+            let answer = Answer { order: order.clone(), payment_url: payment_url.clone(), content };
+            let read = Answer::read(&answer.encode()).unwrap();
+            assert_eq!((read.order, read.payment_url, read.content), (order.clone(), payment_url, content));
+        }
+        for damaged in [&b""[..], &[0; 31], &[0xff; 80]] {
+            assert!(Answer::read(damaged).is_err());
+        }
+    }
 }

@@ -5,7 +5,7 @@ use prost::Message as _;
 use proto::{authorization::SIGNED_NOTE_BYTES_MAX, fields::Invalid, ids::MerchantId, pb, signed::Signed};
 
 use super::{Orders, token};
-use crate::{error::Error, repository::Damaged};
+use crate::{error::Error, records::EventMark, repository::Damaged};
 
 /// How many events are read at once: at their largest 64 KiB, a fair share of a slow reader's memory.
 const EVENTS_PAGE: usize = 64;
@@ -44,12 +44,19 @@ impl Orders {
         if place > newest { Err(wrong().into()) } else { Ok(place) }
     }
 
-    /// A merchant's events after a place. Empty where there is none yet.
+    /// A merchant's events after a place. Empty where there is none yet. The beginning is before the oldest
+    /// event that is kept.
     ///
     /// # Errors
-    /// [`Error::Repository`].
+    /// [`Error::EventsRemoved`] where retention has removed events after this place, so that reading on would
+    /// skip them; [`Error::Repository`].
     pub async fn events_after(&self, merchant: &MerchantId, after: Seq) -> Result<EventPage, Error> {
         let events = self.context.repository.events(&merchant_topic(merchant)?, after, EVENTS_PAGE).await?;
+        // Read behind the events: what is removed between the two reads is noticed.
+        let mark = self.context.repository.load::<EventMark>(&EventMark::key_of(merchant)).await?;
+        if after != Seq::START && mark.is_some_and(|mark| mark.entity.removed_to > after) {
+            return Err(Error::EventsRemoved);
+        }
         let next = events.last().map_or(after, |event| event.seq);
         let read = |event: Event| {
             let signed = pb::Signed::decode(event.body).map_err(|_| Damaged("an event"))?;

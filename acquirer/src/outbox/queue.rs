@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::SystemTime};
 
 use mesh::store::{Commit, Cursor, IndexEntry, Item, KeyRange, PageRequest, Store, StoreError, Transition, Version};
-use proto::ids::OrderId;
+use proto::{ids::OrderId, time};
 
 use super::{
-    DUE, HEADS, PARKED,
-    record::{self, Damaged, Delivery, State},
+    DUE, HEADS, PARKED, PARKED_SINCE,
+    record::{self, BACK_OFF_MAX, Damaged, Delivery, State},
 };
 
 /// Records read at once. Most passes find less, and a page of this size is at most a few hundred KiB.
@@ -62,15 +62,12 @@ impl Queue {
         Ok(Some((merchant.to_vec(), due)))
     }
 
-    /// A page of the merchant's deliveries that are due now, the most overdue first, and how to ask
-    /// for the next page.
+    /// A page of one of a merchant's [`due_ranges`], the most overdue first, and how to ask for the next page.
     pub(super) async fn due(
         &self,
-        merchant: &[u8],
-        now: SystemTime,
+        range: KeyRange,
         after: Option<Cursor>,
     ) -> Result<(Vec<Item>, Option<Cursor>), QueueError> {
-        let range = KeyRange::between(record::merchant_start(merchant), record::behind_due_key(merchant, now));
         let page = self.store.scan(DUE, range, PageRequest { after, limit: PAGE }).await?;
         Ok((page.items, page.next))
     }
@@ -124,7 +121,8 @@ impl Queue {
 
     /// Parks a record that cannot be read, unchanged, so that an operator finds it and the others pass.
     pub(super) async fn set_aside(&self, item: Item, merchant: &[u8], now: SystemTime) -> Result<(), QueueError> {
-        let parked = vec![IndexEntry::new(PARKED, record::key(merchant, now))];
+        let since = time::unix_millis(now).to_be_bytes();
+        let parked = vec![IndexEntry::new(PARKED, record::key(merchant, now)), IndexEntry::new(PARKED_SINCE, since)];
         let transition = Transition::new().put(item.id, item.record.version, item.record.body, parked);
         self.commit(transition).await?;
         Ok(())
@@ -160,6 +158,15 @@ impl Stored {
     pub(super) fn of(item: Item) -> Result<Self, Damaged> {
         Ok(Self { delivery: Delivery::decode(item.record.body)?, version: item.record.version })
     }
+}
+
+/// Where the deliveries of a merchant are that are due: those whose time has come, and those whose time lies
+/// further ahead than the longest wait, which were written before the clock was set back.
+pub(super) fn due_ranges(merchant: &[u8], now: SystemTime) -> [KeyRange; 2] {
+    [
+        KeyRange::between(record::merchant_start(merchant), record::behind_due_key(merchant, now)),
+        KeyRange::between(record::behind_due_key(merchant, now + BACK_OFF_MAX), record::merchant_end(merchant)),
+    ]
 }
 
 fn put(transition: Transition, delivery: &Delivery, expected: Version) -> Transition {

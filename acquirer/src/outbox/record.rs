@@ -14,7 +14,7 @@ use proto::{
     time,
 };
 
-use super::{DUE, HEADS, KIND, PARKED};
+use super::{DUE, HEADS, KIND, PARKED, PARKED_ORDERS, PARKED_SINCE};
 
 /// The wait after the first failed try. A merchant that is restarting is back within seconds.
 pub const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -52,8 +52,8 @@ pub enum State {
         /// When.
         due: SystemTime,
     },
-    /// It was tried for [`TRY_FOR`] in vain, and is not tried any more. Final; the shop still finds
-    /// the event by `WatchOrders`.
+    /// It was tried for [`TRY_FOR`] in vain, and is not tried any more. The shop still finds the event by
+    /// `WatchOrders`. Leads back to `Waiting` where an operator replays it.
     Parked {
         /// Since when.
         at: SystemTime,
@@ -64,6 +64,11 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the outbox record is damaged: {0}")]
 pub struct Damaged(&'static str);
+
+impl Damaged {
+    /// The event in it can't be read.
+    pub(super) const EVENT: Self = Self("event");
+}
 
 impl Delivery {
     /// A new event's delivery, due at once.
@@ -94,7 +99,11 @@ impl Delivery {
                 IndexEntry::new(DUE, key(self.merchant.as_str().as_bytes(), due)),
                 IndexEntry::new(HEADS, head_key(&self.order, self.position)),
             ],
-            State::Parked { at } => vec![IndexEntry::new(PARKED, key(self.merchant.as_str().as_bytes(), at))],
+            State::Parked { at } => vec![
+                IndexEntry::new(PARKED, key(self.merchant.as_str().as_bytes(), at)),
+                IndexEntry::new(PARKED_ORDERS, head_key(&self.order, self.position)),
+                IndexEntry::new(PARKED_SINCE, time::unix_millis(at).to_be_bytes()),
+            ],
         }
     }
 
@@ -141,7 +150,9 @@ impl Delivery {
     /// trying. `jitter` is any number; it spreads out the tries of events that failed together.
     #[must_use]
     pub fn failed(mut self, began: SystemTime, now: SystemTime, jitter: u16) -> Self {
-        let first_try = *self.first_try.get_or_insert(began);
+        // A first try that lies ahead was made before the clock was set back.
+        let first_try = self.first_try.map_or(began, |first| first.min(began));
+        self.first_try = Some(first_try);
         let end = first_try + TRY_FOR;
         let wait = back_off(self.tries, jitter);
         self.tries = self.tries.saturating_add(1);
@@ -163,6 +174,14 @@ impl Delivery {
             State::Parked { at } => State::Parked { at },
         };
         self
+    }
+}
+
+impl Delivery {
+    /// A parked delivery as a new one: it is due now, and gets the whole of its time once more.
+    #[must_use]
+    pub fn replayed(self, now: SystemTime) -> Self {
+        Self { first_try: None, tries: 0, state: State::Waiting { due: now }, ..self }
     }
 }
 

@@ -17,12 +17,21 @@ use tokio_util::sync::CancellationToken;
 use super::{
     courier::{Courier, DELIVERY_TIME_MAX, DeliveryError},
     flights::{Flights, Landed},
-    queue::{Queue, QueueError, Stored},
-    record::{self, Delivery, State},
+    queue::{self, Queue, QueueError, Stored},
+    record::{self, BACK_OFF_MAX, Delivery, State},
 };
+use crate::bounds::has_come;
 
 /// How long the worker lets the store alone after it failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the worker sleeps at most while anything waits. A clock that is set back would make it sleep on
+/// for as long, and what was due by the old time is due by no other.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
+/// How many of one merchant's due deliveries are looked at in one pass. One order can have any number of
+/// them, all behind the first; without an end the passes over them would slow everybody's deliveries.
+const LOOKED_AT_MAX: usize = 256;
 
 /// Empties the outbox, as long as it runs. One at a time may run over a store: the order of one
 /// order's events is kept by what this worker knows of its own deliveries.
@@ -109,6 +118,7 @@ impl Worker {
                 }
                 changed = news.changed() => if changed.is_err() { break },
                 () = worker.sleep_until(wake_at) => {}
+                () = worker.clock.sleep(LOOK_PERIOD), if wake_at.is_some() => {}
             }
         }
         flights.finish().await;
@@ -131,7 +141,10 @@ impl Worker {
         let mut next = None;
         let mut from = Vec::new();
         while let Some((name, due)) = self.queue.next_merchant(from).await? {
-            let due = if due > now { Some(due) } else { self.dispatch_merchant(&name, now, flights, stop).await? };
+            let due = match has_come(due, now, BACK_OFF_MAX) {
+                true => self.dispatch_merchant(&name, now, flights, stop).await?,
+                false => Some(due),
+            };
             next = [next, due].into_iter().flatten().min();
             from = record::merchant_end(&name);
         }
@@ -149,23 +162,31 @@ impl Worker {
     ) -> Result<Option<SystemTime>, QueueError> {
         let merchant: Option<MerchantId> = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
         let merchant = merchant.ok_or(StoreError::Corrupt("a due key's merchant"))?;
-        let mut after = None;
-        loop {
-            if flights.is_full(&merchant) {
-                return Ok(None);
-            }
-            let (items, next) = self.queue.due(name, now, after).await?;
-            for item in items {
+        let mut looked_at = 0;
+        for range in queue::due_ranges(name, now) {
+            let mut after = None;
+            loop {
                 if flights.is_full(&merchant) {
                     return Ok(None);
                 }
-                self.consider(item, name, now, flights, stop).await?;
-            }
-            match next {
-                Some(cursor) => after = Some(cursor),
-                None => return self.queue.due_after(name, now).await,
+                let (items, next) = self.queue.due(range.clone(), after).await?;
+                looked_at += items.len();
+                for item in items {
+                    if flights.is_full(&merchant) {
+                        return Ok(None);
+                    }
+                    self.consider(item, name, now, flights, stop).await?;
+                }
+                match next {
+                    // What is under way wakes the worker when it lands; only where nothing is does it have to come
+                    // back by itself.
+                    Some(_) if looked_at >= LOOKED_AT_MAX => return Ok(Some(now + STORE_PAUSE)),
+                    Some(cursor) => after = Some(cursor),
+                    None => break,
+                }
             }
         }
+        self.queue.due_after(name, now).await
     }
 
     /// Starts the delivery of what is due, or of what has to go before it, or lets it wait for that.
@@ -202,7 +223,9 @@ impl Worker {
         };
         let worker = Arc::clone(self);
         match head.delivery.state {
-            State::Waiting { due } if due > now && head.delivery.position != stored.delivery.position => {
+            State::Waiting { due }
+                if !has_come(due, now, BACK_OFF_MAX) && head.delivery.position != stored.delivery.position =>
+            {
                 flights.launch(stored.delivery.clone(), async move { worker.defer(stored, due).await });
             }
             State::Waiting { due: _ } => {

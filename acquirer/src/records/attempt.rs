@@ -15,7 +15,7 @@ use proto::{
     time::unix_millis,
 };
 
-use super::{ATTEMPTS_DECIDING, from_millis, time_key};
+use super::{ATTEMPTS_DECIDED, ATTEMPTS_DECIDING, from_millis, time_key};
 use crate::{
     domain::attempt::{AttemptId, State},
     repository::{Damaged, Entity},
@@ -78,7 +78,7 @@ impl Entity for Attempt {
     fn indexes(&self) -> Vec<IndexEntry> {
         match &self.state {
             State::Deciding { deadline, .. } => vec![IndexEntry::new(ATTEMPTS_DECIDING, time_key(*deadline))],
-            State::Decided(_) => Vec::new(),
+            State::Decided(_) => vec![IndexEntry::new(ATTEMPTS_DECIDED, time_key(self.signed_at))],
         }
     }
 

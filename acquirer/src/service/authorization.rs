@@ -11,9 +11,9 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use super::caller_of;
+use super::{awaiting, caller_of};
 use crate::{
-    authorize::{Authorizer, Resolution},
+    authorize::{Authorizer, Pending, Resolution},
     error::Error,
 };
 
@@ -55,8 +55,12 @@ impl authorization_server::Authorization for AuthorizationService {
         let (route, question) = parse_question(request.into_inner()).map_err(Error::from)?;
         let outcome = match self.authorizer.resolve(&caller, &route, &question).await? {
             Resolution::Result(result) => Outcome::Result(result.to_pb()),
-            Resolution::Pending(wait) => {
-                Outcome::Pending(pb::AuthorizationPending { retry_after: Some(time::duration_to_pb(wait)) })
+            Resolution::Pending(Pending { retry_after, awaited, decided_by }) => {
+                Outcome::Pending(pb::AuthorizationPending {
+                    retry_after: Some(time::duration_to_pb(retry_after)),
+                    awaiting: Some(awaiting(awaited)),
+                    decided_by: Some(time::to_pb(decided_by)),
+                })
             }
         };
         Ok(Response::new(pb::ResolveAuthorizationResponse {

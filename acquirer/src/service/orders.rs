@@ -11,12 +11,15 @@ use proto::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    merchant_of,
+    awaiting, merchant_of,
     watch::{EventStream, follow},
 };
 use crate::{
+    bounds::{Awaited, Party},
+    domain::order::State,
     error::Error,
-    orders::{Cancelling, NewOrder, OrderName, Orders},
+    orders::{Cancelling, Made, NewOrder, OrderName, Orders},
+    outbox::Unacknowledged,
     records::KeptOrder,
 };
 
@@ -38,8 +41,23 @@ impl OrdersService {
         order_service_server::OrderServiceServer::new(Self { orders }).max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    fn summary(&self, order: &KeptOrder) -> pb::OrderSummary {
+    /// An order as it stands.
+    async fn summary(&self, order: &KeptOrder) -> Result<pb::OrderSummary, Error> {
+        let awaited = self.orders.awaited(order).await?;
+        Ok(self.describe(order, awaited, self.orders.context().payment_url(order.id())))
+    }
+
+    /// An order as it stood when it was made: a repeat of the wish gets what the first one got.
+    fn summary_when_made(&self, made: &Made) -> pb::OrderSummary {
+        let expires_at = made.order.signed.order.expires_at;
+        let order = KeptOrder { state: State::new(expires_at), ..made.order.clone() };
+        let awaited = Awaited { party: Party::Cardholder, by: expires_at };
+        self.describe(&order, Some(awaited), made.payment_url.clone())
+    }
+
+    fn describe(&self, order: &KeptOrder, awaited: Option<Awaited>, payment_url: String) -> pb::OrderSummary {
         let signed = &order.signed.order;
+        let final_by = signed.expires_at + self.orders.context().bounds().final_within();
         pb::OrderSummary {
             order_id: signed.id.to_string(),
             merchant_reference: order.reference.to_string(),
@@ -50,8 +68,10 @@ impl OrdersService {
             attempts: order.state.course().declines,
             last_authorization: order.state.course().last.as_ref().map(Outcome::to_pb),
             cancel_requested: order.state.cancel_requested(),
-            payment_url: self.orders.context().payment_url(&signed.id),
+            payment_url,
             order_digest: order.signed.digest.to_bytes(),
+            awaiting: awaited.map(awaiting),
+            final_by: (!order.state.is_final()).then(|| time::to_pb(final_by)),
         }
     }
 }
@@ -66,23 +86,23 @@ impl order_service_server::OrderService for OrdersService {
     ) -> Result<Response<pb::CreateOrderResponse>, Status> {
         let merchant = merchant_of(&request)?;
         let new = NewOrder::parse(request.into_inner()).map_err(Error::from)?;
-        let order = self.orders.create(&merchant, &new).await?;
-        tracing::Span::current().record("order_id", tracing::field::display(order.id()));
+        let made = self.orders.create(&merchant, &new).await?;
+        tracing::Span::current().record("order_id", tracing::field::display(made.order.id()));
         tracing::info!("order made");
-        Ok(Response::new(pb::CreateOrderResponse {
-            signed_order: Some(order.signed.signed.to_pb()),
-            payment_url: self.orders.context().payment_url(order.id()),
-            order: Some(self.summary(&order)),
-        }))
+        let order = Some(self.summary_when_made(&made));
+        let signed_order = Some(made.order.signed.signed.to_pb());
+        Ok(Response::new(pb::CreateOrderResponse { signed_order, payment_url: made.payment_url, order }))
     }
 
     async fn get_order(&self, request: Request<pb::GetOrderRequest>) -> Result<Response<pb::GetOrderResponse>, Status> {
         let merchant = merchant_of(&request)?;
         let name = parse_name(request.into_inner()).map_err(Error::from)?;
         let order = self.orders.find(&merchant, &name).await?;
+        let unacknowledged = self.orders.unacknowledged(order.id()).await?;
         Ok(Response::new(pb::GetOrderResponse {
-            order: Some(self.summary(&order)),
+            order: Some(self.summary(&order).await?),
             signed_order: Some(order.signed.signed.to_pb()),
+            notifications: Some(notifications(unacknowledged)),
         }))
     }
 
@@ -94,8 +114,11 @@ impl order_service_server::OrderService for OrdersService {
         let pb::ListOrdersRequest { page_size, page_token } = request.into_inner();
         let size = parse_page_size(page_size).map_err(Error::from)?;
         let (orders, next_page_token) = self.orders.list(&merchant, size, &page_token).await?;
-        let orders = orders.iter().map(|order| self.summary(order)).collect();
-        Ok(Response::new(pb::ListOrdersResponse { orders, next_page_token }))
+        let mut summaries = Vec::with_capacity(orders.len());
+        for order in &orders {
+            summaries.push(self.summary(order).await?);
+        }
+        Ok(Response::new(pb::ListOrdersResponse { orders: summaries, next_page_token }))
     }
 
     async fn cancel_order(
@@ -113,7 +136,7 @@ impl order_service_server::OrderService for OrdersService {
             Cancelling::AlreadyExpired => pb::CancelOutcome::AlreadyExpired,
             Cancelling::AlreadyFailed => pb::CancelOutcome::AlreadyFailed,
         };
-        let order = Some(self.summary(&order));
+        let order = Some(self.summary(&order).await?);
         Ok(Response::new(pb::CancelOrderResponse { outcome: outcome.into(), order }))
     }
 
@@ -121,6 +144,16 @@ impl order_service_server::OrderService for OrdersService {
         let merchant = merchant_of(&request)?;
         let after = self.orders.place_of_cursor(&merchant, &request.into_inner().cursor)?;
         Ok(Response::new(follow(self.orders.clone(), merchant, after)))
+    }
+}
+
+fn notifications(unacknowledged: Unacknowledged) -> pb::NotificationStatus {
+    // Each is counted up to a hundred.
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    pb::NotificationStatus {
+        waiting: count(unacknowledged.waiting),
+        next_try_at: unacknowledged.next_try.map(time::to_pb),
+        parked: count(unacknowledged.parked),
     }
 }
 

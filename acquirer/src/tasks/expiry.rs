@@ -1,15 +1,9 @@
 //! Expires open orders soon after their deadline.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 
 use super::pause;
-use crate::orders::Orders;
-
-/// How often the deadlines are looked at. Whoever looks at an order judges it by the clock anyway; this is
-/// how soon its shop is told.
-const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
+use crate::{bounds::EXPIRY_PERIOD, orders::Orders};
 
 /// Expires orders until `stop`.
 pub async fn expire_orders(orders: Orders, stop: CancellationToken) {

@@ -1,16 +1,15 @@
 //! Settles authorizations that have lost their worker.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use mesh::clock::Clock;
 use tokio_util::sync::CancellationToken;
 
 use super::pause;
-use crate::authorize::{Authorizer, Recovery};
-
-/// How often authorizations whose time is over are looked for. Rare: only a store that failed in
-/// mid-decision leaves one while the process lives.
-const RECOVERY_PERIOD: Duration = Duration::from_secs(15);
+use crate::{
+    authorize::{Authorizer, Recovery},
+    bounds::RECOVERY_PERIOD,
+};
 
 /// Settles everything that the last process left behind, then what is overdue, until `stop`.
 pub async fn recover_authorizations(authorizer: Arc<Authorizer>, clock: Arc<dyn Clock>, stop: CancellationToken) {

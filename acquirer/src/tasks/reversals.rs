@@ -1,13 +1,10 @@
 //! Repeats reversals until the card network acknowledges them.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{authorize::Authorizer, context::Context};
-
-/// How often reversals that are due are looked for; a new one is sent at once.
-const REVERSAL_PERIOD: Duration = Duration::from_secs(1);
+use crate::{authorize::Authorizer, bounds::REVERSAL_PERIOD, context::Context};
 
 /// Sends reversals until `stop`.
 pub async fn send_reversals(authorizer: Arc<Authorizer>, context: Arc<Context>, stop: CancellationToken) {

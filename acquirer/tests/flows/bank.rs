@@ -9,7 +9,7 @@ use acquirer::{
     authorize::{Authorizer, Resolution},
     config::Limits,
     context::{Context, Merchants},
-    domain::{authorization::Caller, order::State},
+    domain::{authentication::Policy, authorization::Caller, order::State},
     error::Error,
     keys::{Seal, SealingKeys},
     network::NetworkId,
@@ -88,6 +88,7 @@ pub(crate) struct Bank {
     pub(crate) a: IssuerBank,
     pub(crate) b: IssuerBank,
     parts: Arc<Parts>,
+    store: Arc<dyn Store>,
 }
 
 /// What survives a restart.
@@ -96,8 +97,8 @@ pub(crate) struct Parts {
     pub(crate) operator: Signer,
     pub(crate) acquirer: Issued,
     pub(crate) issuers: [Issued; 2],
+    authentication: Policy,
     key: Vec<u8>,
-    store: Arc<dyn Store>,
 }
 
 impl Bank {
@@ -106,6 +107,11 @@ impl Bank {
     }
 
     pub(crate) fn over(store: Arc<dyn Store>) -> Self {
+        Self::demanding(Policy::default(), store)
+    }
+
+    /// A bank that has demands of its own on the issuers' identity verification.
+    pub(crate) fn demanding(authentication: Policy, store: Arc<dyn Store>) -> Self {
         let authority = Authority::create(DOMAIN.parse().unwrap(), "Test", AUTHORITY_LIFETIME, start()).unwrap();
         let signing =
             |role, id: &str| authority.issue(&LeafRequest::signing(role, id.parse().unwrap()), start()).unwrap();
@@ -113,24 +119,31 @@ impl Bank {
         let issuers = [signing(Role::Issuer, "bank-a"), signing(Role::Issuer, "bank-b")];
         let operator = signer(&signing(Role::Operator, "operator-one"));
         let (_, key) = KeyEncryptionKey::generate(KeyVersion::new(1)).unwrap();
-        let parts = Parts { authority, operator, acquirer, issuers, key: key.to_vec(), store };
-        Self::start(Arc::new(parts), Arc::new(ManualClock::new(start())), Arc::new(ScriptedNetwork::new()))
+        let key = key.to_vec();
+        let parts = Arc::new(Parts { authority, operator, acquirer, issuers, authentication, key });
+        Self::start(parts, store, Arc::new(ManualClock::new(start())), Arc::new(ScriptedNetwork::new()))
     }
 
     /// The same bank after its process ended and began again: nothing is left but the store, the keys, the
     /// card network and the time.
     pub(crate) fn restarted(&self) -> Self {
-        Self::start(Arc::clone(&self.parts), Arc::clone(&self.clock), Arc::clone(&self.network))
+        self.restarted_over(Arc::clone(&self.store))
     }
 
-    fn start(parts: Arc<Parts>, clock: Arc<ManualClock>, network: Arc<ScriptedNetwork>) -> Self {
+    /// The same over a store that was opened again.
+    pub(crate) fn restarted_over(&self, store: Arc<dyn Store>) -> Self {
+        Self::start(Arc::clone(&self.parts), store, Arc::clone(&self.clock), Arc::clone(&self.network))
+    }
+
+    fn start(parts: Arc<Parts>, store: Arc<dyn Store>, clock: Arc<ManualClock>, network: Arc<ScriptedNetwork>) -> Self {
         let kek = KeyEncryptionKey::new(KeyVersion::new(1), &parts.key).unwrap();
         let context = Arc::new(Context {
             acquirer: ACQUIRER.parse().unwrap(),
             merchants: Merchants::new([profile("shop-books", Some(twd(200_000))), profile("shop-tea", None)]),
             limits: Limits::default(),
+            authentication: parts.authentication.clone(),
             public_url: "https://pay.example/".parse().unwrap(),
-            repository: Repository::new(Arc::clone(&parts.store)),
+            repository: Repository::new(Arc::clone(&store)),
             clock: Arc::clone(&clock) as Arc<dyn mesh::clock::Clock>,
             entropy: Arc::new(SystemEntropy::new()),
             seal: Seal::new(signer(&parts.acquirer)),
@@ -150,6 +163,7 @@ impl Bank {
             network,
             clock,
             parts,
+            store,
         }
     }
 
@@ -167,7 +181,7 @@ impl Bank {
     }
 
     pub(crate) async fn order(&self, reference: &str, units: i64) -> KeptOrder {
-        self.orders.create(&shop(), &new_order(reference, units)).await.unwrap()
+        self.orders.create(&shop(), &new_order(reference, units)).await.unwrap().order
     }
 
     pub(crate) async fn find(&self, order: &KeptOrder) -> KeptOrder {
@@ -207,7 +221,7 @@ impl Bank {
             amount: question.amount,
             ticket: bytes::Bytes::new(),
         };
-        let signed = sign(&issuer.signer, &question.to_pb());
+        let signed = issuer.sign_question(&question);
         let question = Carried::<Question>::parse(signed.to_pb()).unwrap();
         self.authorizer.resolve(&Caller::Issuer(issuer.id.clone()), &route, &question).await
     }
@@ -275,6 +289,11 @@ impl Sent {
 }
 
 impl IssuerBank {
+    /// A question as it travels.
+    pub(crate) fn sign_question(&self, question: &Question) -> Signed {
+        sign(&self.signer, &question.to_pb())
+    }
+
     /// A request for an order with a good card of bank-a, under an id of its own.
     pub(crate) fn request(&self, order: &KeptOrder, number: u8, at: SystemTime) -> Sent {
         self.request_with(order, number, at, &card(PAN), |_| {})

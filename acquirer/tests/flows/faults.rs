@@ -106,7 +106,7 @@ async fn an_order_is_made_once_whatever_the_store_answers() {
     for fault in [Fault::UnknownCommitted, Fault::UnknownLost, Fault::Conflict] {
         let (bank, store) = bank();
         store.next([fault, fault]);
-        let order = bank.orders.create(&shop(), &new_order("R-1", 100)).await.unwrap();
+        let order = bank.orders.create(&shop(), &new_order("R-1", 100)).await.unwrap().order;
         assert_eq!(bank.orders.list(&shop(), 10, "").await.unwrap().0, [order], "{fault:?}");
     }
 }

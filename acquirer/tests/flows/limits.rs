@@ -110,7 +110,7 @@ async fn a_rush_never_exceeds_the_day() {
 #[tokio::test]
 async fn a_merchant_without_a_daily_limit_keeps_no_total() {
     let bank = Bank::new();
-    let order = bank.orders.create(&other_shop(), &new_order("T-1", 100_000)).await.unwrap();
+    let order = bank.orders.create(&other_shop(), &new_order("T-1", 100_000)).await.unwrap().order;
     assert!(approved(&bank.authorize(&bank.a.request(&order, 1, bank.clock.now())).await.unwrap()));
     let key = MerchantDay::key_of(&other_shop(), Day::of(bank.clock.now()));
     assert!(bank.context.repository.load::<MerchantDay>(&key).await.unwrap().is_none());

@@ -3,14 +3,23 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod authentication;
 mod authorize;
 mod bank;
+mod bound;
+mod clock;
+mod cuts;
 mod faults;
+mod idempotence;
 mod limits;
 mod members;
 mod network;
 mod orders;
+mod probe;
 mod recovery;
+mod remote;
 mod resolve;
+mod retention;
 mod service;
 mod stale;
+mod watch;

@@ -65,6 +65,11 @@ impl ScriptedNetwork {
     }
 
     /// What an inquiry about this authorization says; `Unknown` unless set.
+    /// Takes back what of the script was not asked for.
+    pub(crate) fn forget_script(&self) {
+        self.script.lock().unwrap().clear();
+    }
+
     pub(crate) fn knows(&self, id: NetworkId, inquiry: Inquiry) {
         self.inquiries.lock().unwrap().insert(id, inquiry);
     }
@@ -76,6 +81,11 @@ impl ScriptedNetwork {
     /// From now on neither an inquiry nor a reversal is answered.
     pub(crate) fn die(&self) {
         self.is_dead.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on they are answered again; what was asked meanwhile is not.
+    pub(crate) fn revive(&self) {
+        self.is_dead.store(false, Ordering::SeqCst);
     }
 
     pub(crate) fn release(&self) {

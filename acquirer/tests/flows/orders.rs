@@ -29,7 +29,7 @@ async fn the_same_wish_gives_the_same_order() {
     assert!(matches!(other, Err(Error::ReferenceReused)), "{other:?}");
     // A reference belongs to its shop.
     let theirs = bank.orders.create(&other_shop(), &new_order("R-1", 101)).await.unwrap();
-    assert_ne!(theirs.id(), first.id());
+    assert_ne!(theirs.order.id(), first.order.id());
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn a_wish_that_is_repeated_at_once_makes_one_order() {
     let wishes: Vec<_> = (0..16)
         .map(|_| {
             let orders = bank.orders.clone();
-            tokio::spawn(async move { orders.create(&shop(), &new_order("R-1", 100)).await.unwrap() })
+            tokio::spawn(async move { orders.create(&shop(), &new_order("R-1", 100)).await.unwrap().order })
         })
         .collect();
     let mut ids = std::collections::BTreeSet::new();
@@ -238,7 +238,7 @@ async fn a_forged_page_token_shows_nothing_but_the_merchants_own_orders() {
 async fn an_event_is_queued_with_its_order_for_a_shop_that_has_an_endpoint() {
     let bank = Bank::new();
     let order = bank.order("R-1", 1).await;
-    let theirs = bank.orders.create(&other_shop(), &new_order("T-1", 1)).await.unwrap();
+    let theirs = bank.orders.create(&other_shop(), &new_order("T-1", 1)).await.unwrap().order;
     bank.orders.cancel(&shop(), order.id()).await.unwrap();
     bank.orders.cancel(&other_shop(), theirs.id()).await.unwrap();
     let page = bank.context.repository.store().scan(outbox::DUE, KeyRange::all(), PageRequest::first(10)).await;

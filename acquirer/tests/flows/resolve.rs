@@ -1,8 +1,9 @@
 //! What became of an authorization.
 
 use acquirer::{
-    authorize::Resolution,
-    domain::authorization::{RETENTION, Refusal},
+    authorize::{Pending, Resolution},
+    bounds::{Awaited, Party},
+    domain::authorization::Refusal,
     error::Error,
 };
 use mesh::clock::Clock as _;
@@ -14,7 +15,7 @@ use proto::{
 use std::time::Duration;
 
 use super::{
-    bank::{Bank, approved, declined, shop},
+    bank::{Bank, approved, declined, shop, twd},
     network::Answer,
 };
 
@@ -34,7 +35,13 @@ async fn a_result_is_found_by_asking() {
     let call = bank.spawn(&request);
     bank.network.asked_times(1).await;
     let pending = bank.resolve(&bank.a, bank.question(&request)).await.unwrap();
-    assert_eq!(pending, Resolution::Pending(Duration::from_millis(200)));
+    let deadline = bank.clock.now() + Duration::from_secs(5);
+    let expected = |party, by| Pending {
+        retry_after: Duration::from_millis(200),
+        awaited: Awaited { party, by },
+        decided_by: deadline + Duration::from_secs(27),
+    };
+    assert_eq!(pending, Resolution::Pending(expected(Party::CardNetwork, deadline)));
     bank.network.release();
     let answered = call.await.unwrap().unwrap();
     let found = result(bank.resolve(&bank.a, bank.question(&request)).await.unwrap());
@@ -94,9 +101,9 @@ async fn certainty_is_for_the_issuer_itself_even_a_suspended_one() {
     assert_eq!(asks(&bank.b, bank.question(&request)).await, Refusal::IssuerMismatch);
     let other = Question { request_digest: proto::digest::Digest::of(b"other"), ..bank.question(&request) };
     assert_eq!(asks(&bank.a, other).await, Refusal::AuthorizationIdReused);
-    let old = Question {
-        request_signed_at: bank.clock.now() - RETENTION - Duration::from_secs(1),
-        ..bank.question(&request)
-    };
-    assert_eq!(asks(&bank.a, old).await, Refusal::OutsideRetention);
+    // The digest alone does not make it the same question.
+    let dearer = Question { amount: twd(101), ..bank.question(&request) };
+    assert_eq!(asks(&bank.a, dearer).await, Refusal::AuthorizationIdReused);
+    let other_order = Question { order_digest: proto::digest::Digest::of(b"other"), ..bank.question(&request) };
+    assert_eq!(asks(&bank.a, other_order).await, Refusal::AuthorizationIdReused);
 }

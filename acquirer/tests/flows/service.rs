@@ -39,7 +39,7 @@ fn edges() -> Edges {
     Edges { bank, orders, authorization }
 }
 
-fn by<T>(role: &str, member: &str, message: T) -> Request<T> {
+pub(crate) fn by<T>(role: &str, member: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Arc::new(Peer {
         id: format!("spiffe://{DOMAIN}/{role}/{member}").parse().unwrap(),
@@ -51,7 +51,7 @@ fn by<T>(role: &str, member: &str, message: T) -> Request<T> {
     request
 }
 
-fn wish(reference: &str) -> pb::CreateOrderRequest {
+pub(crate) fn wish(reference: &str) -> pb::CreateOrderRequest {
     let price = Some(pb::Money { currency_code: "TWD".into(), minor_units: 100 });
     pb::CreateOrderRequest {
         merchant_reference: reference.into(),

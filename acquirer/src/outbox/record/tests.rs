@@ -75,7 +75,7 @@ fn the_successor_of_a_parked_event_takes_over_its_time_and_gets_one_try() {
 fn a_parked_event_is_in_no_index_that_is_worked_on() {
     let names = |state| Delivery { state, ..delivery() }.indexes().iter().map(|entry| entry.index).collect::<Vec<_>>();
     assert_eq!(names(State::Waiting { due: start() }), [DUE, HEADS]);
-    assert_eq!(names(State::Parked { at: start() }), [PARKED]);
+    assert_eq!(names(State::Parked { at: start() }), [PARKED, PARKED_ORDERS, PARKED_SINCE]);
 }
 
 proptest! {

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod clock;
+mod crowd;
+mod parked;
 
 use bytes::Bytes;
 use mesh::{
