@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh::{
     clock::EntropyFailed,
     directory::{DirectoryError, EntryFault, SignatureError},
-    status::{Refusal, internal},
+    status::{Refusal, internal, store_failed},
 };
 use proto::{fields::Invalid, reason::Reason};
 use tonic::{Code, Status};
@@ -113,6 +113,9 @@ impl From<Error> for Status {
         let (code, reason) = match error {
             Error::Invalid(invalid) => return invalid_fields(&invalid),
             Error::Change(refused) => return change(&refused),
+            Error::Repository(repository::Error::Store(failure)) => {
+                return store_failed("reading or writing the store", &failure);
+            }
             Error::Repository(failure) => return internal("reading or writing the store", &failure),
             Error::Entropy(failure) => return internal("drawing random bytes", &failure),
             Error::StoredDirectory(failure) => return internal("reading the stored directory", &failure),

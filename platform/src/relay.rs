@@ -32,6 +32,7 @@ use crate::ticket::TicketKeys;
 
 mod enforce;
 mod forward;
+mod gate;
 mod limiter;
 mod limits;
 mod link;
@@ -39,6 +40,7 @@ mod links;
 mod refused;
 mod route;
 
+pub use gate::Gate;
 pub use limits::RelayLimits;
 
 use enforce::Rules;
