@@ -2,8 +2,8 @@
 
 pub mod figures;
 mod payer;
+pub mod sign_in;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::console::{Console, Style, column, duration};
 use crate::device::{BankApp, Browser, Checkouts, Credentials};
-use crate::network::{Network, pid_file};
+use crate::network::{Network, server_pid};
 use crate::process::cpu;
 use crate::sample::CURRENCY;
 use crate::shop::{Inbox, Shop};
@@ -230,10 +230,12 @@ fn payers(topology: &Topology, network: Option<&Network>, wishes: &Wishes) -> Re
         .collect()
 }
 
-/// The shops that take the currency in which the customers for load can pay.
+/// The shops that take what the customers for load can pay with: their currency, and a password alone.
 fn shops(topology: &Topology, network: Option<&Network>) -> Result<Vec<(Shop, Option<Inbox>)>> {
     let mut shops = Vec::new();
-    for merchant in topology.merchants.iter().filter(|merchant| merchant.currency == CURRENCY) {
+    for merchant in
+        topology.merchants.iter().filter(|merchant| merchant.currency == CURRENCY && merchant.demand.is_none())
+    {
         let open = network.and_then(|network| network.shops.iter().find(|open| open.shop.merchant().id == merchant.id));
         shops.push(match open {
             Some(open) => (open.shop.clone(), Some(open.inbox.clone())),
@@ -277,7 +279,7 @@ async fn drive(payers: &[Payer], until: Until, bar: &ProgressBar) -> Result<Figu
 fn watch(topology: &Topology) -> Result<Vec<Watched>> {
     let mut watched = Vec::new();
     for (_, name, files) in topology.servers() {
-        watched.push(watched_process(name, read_pid(&pid_file(files))?)?);
+        watched.push(watched_process(name, server_pid(files)?)?);
     }
     watched.push(watched_process("merchant-sim", std::process::id())?);
     Ok(watched)
@@ -285,11 +287,6 @@ fn watch(topology: &Topology) -> Result<Vec<Watched>> {
 
 fn watched_process(name: &str, pid: u32) -> Result<Watched> {
     Ok(Watched { name: name.to_owned(), pid, before: cpu::used(pid)? })
-}
-
-fn read_pid(file: &PathBuf) -> Result<u32> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    text.trim().parse().with_context(|| format!("{} holds no process id", file.display()))
 }
 
 fn measured(wishes: &Wishes, figures: &Figures, took: Duration, watched: Vec<Watched>) -> Result<Measured> {

@@ -2,13 +2,16 @@
 //! planted secret, in every form that it could have taken, in every file that the servers wrote, in the
 //! memory of the running platform, and in its numbers.
 //!
-//! The planted secrets are the sample's own: card numbers, verification values, national ids, user
-//! codes and passwords. What a bank's people hand in (the customers' file) is not searched; everything
-//! that a server makes of it is: logs, data folders, configurations.
+//! The planted secrets are the sample's own, card numbers, verification values, national ids, user
+//! codes, passwords and activation codes, and those that the run brings up: the private keys of devices and
+//! passkeys, every feature vector that was sent, every session token that a bank gave out. What a bank's
+//! people hand in (the customers' file, the key file) is not searched; everything that a server makes of it
+//! is: logs, data folders with the vault and the audit trail in them, configurations.
 
 mod living;
 mod needles;
 mod scan;
+mod vault;
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,8 +21,10 @@ use serde::Serialize;
 
 pub use needles::{Needle, Needles};
 pub use scan::{Find, Scanned};
+pub use vault::{Checked, check as vault};
 
 use crate::network::Network;
+use crate::secrets::{Secret, Value};
 use crate::topology::Topology;
 
 /// What a scan found.
@@ -56,8 +61,10 @@ impl Search {
     /// # Errors
     /// It can't be read, or the search doesn't find what is certainly there: then it would prove nothing.
     pub async fn of_running(network: &Network) -> Result<Self> {
-        let needles = Needles::of(&network.topology)?;
+        let noted = network.secrets.all();
+        let needles = Needles::of(&network.topology, &noted)?;
         prove(&needles, &network.topology)?;
+        prove_noted(&needles, &noted)?;
         let scanned = living::platform(network, &needles).await?;
         Ok(Self { needles, scanned })
     }
@@ -91,6 +98,19 @@ fn prove(needles: &Needles, topology: &Topology) -> Result<()> {
                 issuer.customers_file.display()
             );
         }
+    }
+    Ok(())
+}
+
+/// What devices hold and send stands in no file here; each secret must be found in what holds it.
+fn prove_noted(needles: &Needles, noted: &[Secret]) -> Result<()> {
+    for secret in noted {
+        let found = needles.find(&secret.value.holder()).any(|(needle, _)| needle.secret == secret.name);
+        ensure!(found, "the search is blind: it does not find {} in what holds it", secret.name);
+    }
+    for kind in [Value::Key(Vec::new()), Value::Token(Vec::new()), Value::Features(Vec::new())] {
+        let some = noted.iter().any(|secret| secret.value.kind() == kind.kind());
+        ensure!(some, "the search is blind: the run brought up no {}", kind.kind());
     }
     Ok(())
 }

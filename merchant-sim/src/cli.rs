@@ -16,8 +16,8 @@ use crate::interrupt::Interrupt;
 use crate::network::Network;
 use crate::role::{self, Server};
 use crate::shop::inbox::Beginning;
-use crate::topology::plan;
-use crate::{sandbox, scenario};
+use crate::topology::{Issuer, plan};
+use crate::{overload, sandbox, scenario, torture};
 
 mod benches;
 mod checks;
@@ -51,6 +51,18 @@ enum Command {
     Canary(checks::Canary),
     /// Kill servers at random moments of payments, and see that each payment ends as everybody says
     Crash(checks::Crash),
+    /// Time the answers to wrong proofs, and see that nobody can tell from them which was wrong
+    Timing(checks::Timing),
+    /// Send up to ten times the load that the servers carry, and see what they still get done
+    Overload(overload::Command),
+    /// Make load; for this program's own use
+    #[command(hide = true)]
+    OverloadLoad(overload::LoadCommand),
+    /// Torment a whole network, then see that nothing was lost and nothing doubled
+    Torture(torture::Command),
+    /// Run one shop's server; for this program's own use
+    #[command(hide = true)]
+    TortureShop(torture::ShopCommand),
     /// Run one server; for this program's own use
     #[command(hide = true)]
     Role(Role),
@@ -80,6 +92,9 @@ struct Role {
     /// Load this file of customers and end
     #[arg(long, value_name = "FILE")]
     import: Option<PathBuf>,
+    /// Open everything that it keeps sealed, say what is damaged, and end
+    #[arg(long, conflicts_with = "import")]
+    check_vault: bool,
     /// Stop when standard input closes
     #[arg(long)]
     until_input_closes: bool,
@@ -107,17 +122,28 @@ pub fn main() -> ExitCode {
         }
     };
     let (stream, command) = match cli.command {
-        Command::Role(Role { server, config, import, until_input_closes }) => {
-            return role::run(server, &config, import.as_deref(), until_input_closes);
+        Command::Role(Role { server, config, import, check_vault, until_input_closes }) => {
+            let task = match &import {
+                Some(customers) => role::Task::Import(customers),
+                None if check_vault => role::Task::CheckVault,
+                None => role::Task::Serve,
+            };
+            return role::run(server, &config, task, until_input_closes);
         }
+        Command::OverloadLoad(wishes) => return overload::generator::serve(&wishes.topology, wishes.path),
         Command::E2e(E2e { json: true, .. })
         | Command::Bench(benches::Bench { json: true, .. })
-        | Command::BenchRelay(benches::BenchRelay { json: true, .. }) => (Stream::Errors, cli.command),
+        | Command::BenchRelay(benches::BenchRelay { json: true, .. })
+        | Command::Timing(checks::Timing { json: true, .. }) => (Stream::Errors, cli.command),
         Command::E2e(_)
         | Command::Bench(_)
         | Command::BenchRelay(_)
         | Command::Canary(_)
         | Command::Crash(_)
+        | Command::Timing(_)
+        | Command::Overload(_)
+        | Command::Torture(_)
+        | Command::TortureShop(_)
         | Command::Sandbox { .. } => (Stream::Output, cli.command),
     };
     let console = Console::new(stream);
@@ -140,6 +166,9 @@ fn run(command: Command, console: &Console) -> Result<Ended> {
         if let Command::Sandbox { dir } = &command {
             return sandbox::run(dir, &mut interrupt, console).await.map(|()| Ended::Well);
         }
+        if let Command::TortureShop(wishes) = &command {
+            return torture::run_shop(wishes, &mut interrupt).await.map(|()| Ended::Well);
+        }
         // What is dropped here takes its servers along.
         tokio::select! {
             ended = once(&command, console) => ended,
@@ -159,14 +188,19 @@ async fn once(command: &Command, console: &Console) -> Result<Ended> {
         Command::BenchRelay(wishes) => benches::relay(wishes, console).await,
         Command::Canary(wishes) => checks::canary(wishes, console).await,
         Command::Crash(wishes) => checks::crash(wishes, console).await,
-        Command::Sandbox { .. } | Command::Role(_) => anyhow::bail!("this command does not end by itself"),
+        Command::Timing(wishes) => checks::timing(wishes, console).await,
+        Command::Overload(wishes) => Ok(if overload::run(wishes, console).await? { Ended::Well } else { Ended::Badly }),
+        Command::Torture(wishes) => Ok(if torture::run(wishes, console).await? { Ended::Well } else { Ended::Badly }),
+        Command::Sandbox { .. } | Command::TortureShop(_) | Command::OverloadLoad(_) | Command::Role(_) => {
+            anyhow::bail!("this command does not end by itself")
+        }
     }
 }
 
 async fn end_to_end(wishes: &E2e, console: &Console) -> Result<Ended> {
     let folder = Folder::new(wishes.keep, console)?;
     let mut network = start(&folder, 0, "info", console).await?;
-    let what = scenario::Wishes { patient: wishes.patient };
+    let what = scenario::Wishes { patient: wishes.patient, rotate: false };
     let mut report = scenario::play(&mut network, what, console).await?;
     network.stop().await?;
     if !report.passed && !wishes.keep {
@@ -180,9 +214,20 @@ async fn end_to_end(wishes: &E2e, console: &Console) -> Result<Ended> {
 }
 
 async fn start(folder: &Folder, load_customers: u32, log_filter: &'static str, console: &Console) -> Result<Network> {
-    console.working("making certificates and keys");
     let wishes = plan::Wishes { reflection: true, log_filter, load_customers };
-    let plan::Planned { topology, reserved } = plan::make(folder.path(), wishes)?;
+    start_changed(folder, wishes, |_| (), console).await
+}
+
+/// The same with banks that are not like the sample's in everything.
+async fn start_changed(
+    folder: &Folder,
+    wishes: plan::Wishes,
+    change: impl FnMut(&mut Issuer),
+    console: &Console,
+) -> Result<Network> {
+    console.working("making certificates and keys");
+    let plan::Planned { mut topology, reserved } = plan::make(folder.path(), wishes)?;
+    topology.issuers.iter_mut().for_each(change);
     Network::start(topology, Some(reserved), Beginning::FirstOrder, console).await
 }
 
@@ -235,6 +280,9 @@ mod tests {
             "e2e --nonsense",
             "role operator --config x",
             "bench --via moon",
+            "bench --sign-in --sandbox x",
+            "timing --samples 3",
+            "torture --seconds 4",
         ] {
             let arguments = std::iter::once("merchant-sim").chain(wrong.split(' '));
             assert!(Cli::try_parse_from(arguments).is_err(), "{wrong}");

@@ -1,11 +1,13 @@
 //! The cardholder's device: a browser that opens the payment page and clicks through the bank picker, a
-//! camera that reads the QR code, and the bank's app that signs in and pays.
+//! camera that reads the QR code, the bank's app that signs in and pays, and what its owner proves with.
 
 pub mod app;
+pub mod authenticators;
 pub mod browser;
 pub mod checkout;
 pub mod picker;
 pub mod qr;
+pub mod wallet;
 
 use std::time::SystemTime;
 
@@ -15,10 +17,11 @@ use proto::money::Money;
 use proto::order::SignedOrder;
 use proto::time::CLOCK_SKEW_MAX;
 
-pub use app::{BankApp, Credentials, Paid};
+pub use app::{BankApp, Challenge, Credentials, Paid, Proved};
 pub use browser::Browser;
 pub use checkout::{Checkouts, Taken};
 pub use picker::{AppLink, Choice, Picked, Picker};
+pub use wallet::{Reached, Wallet};
 
 /// An order that was read off a payment page.
 #[derive(Clone, Debug)]

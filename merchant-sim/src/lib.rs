@@ -12,12 +12,17 @@
 //! | [`hostile`], [`operator`] | members that do not keep to the contracts; the network's operator |
 //! | [`scenario`], [`report`] | the end-to-end run and what it found |
 //! | [`sandbox`], [`mod@bench`] | a network that stays up; a network under load |
-//! | [`canary`], [`crash`] | a search for planted secrets; servers killed at random moments |
+//! | [`card_network`] | the simulated card network as a process of its own, which fails on command |
+//! | [`canary`], [`secrets`] | a search for planted secrets, and for those that came up meanwhile |
+//! | [`crash`], [`timing`] | servers killed at random moments; what the time of an answer gives away |
+//! | [`overload`] | more load than the servers carry, and what they still get done |
+//! | [`torture`] | everything at once on a tormented network, and an auditor afterwards |
 //! | [`bench_relay`] | the platform's relay under load, beside other proxies |
 
 pub mod bench;
 pub mod bench_relay;
 pub mod canary;
+pub mod card_network;
 pub mod cli;
 pub mod console;
 pub mod crash;
@@ -27,6 +32,7 @@ pub mod interrupt;
 pub mod metrics;
 pub mod network;
 pub mod operator;
+pub mod overload;
 pub mod pki;
 pub mod process;
 pub mod report;
@@ -34,5 +40,8 @@ pub mod role;
 pub mod sample;
 pub mod sandbox;
 pub mod scenario;
+pub mod secrets;
 pub mod shop;
+pub mod timing;
 pub mod topology;
+pub mod torture;

@@ -20,6 +20,7 @@ use crate::console::{Console, Style, column};
 use crate::process::Process;
 use crate::process::ports::Reserved;
 use crate::role::{self, Server};
+use crate::secrets::Secrets;
 use crate::shop::inbox::Beginning;
 use crate::shop::{self, Inbox, Shop, notifications};
 use crate::topology::{Issuer, ServerFiles, Topology, files};
@@ -48,6 +49,8 @@ pub struct Network {
     pub topology: Topology,
     /// The shops, with their servers.
     pub shops: Vec<OpenShop>,
+    /// The secrets that came up while it ran.
+    pub secrets: Secrets,
     servers: Vec<Process>,
     stop: CancellationToken,
     /// Whose start has been told.
@@ -86,6 +89,7 @@ impl Network {
         let mut network = Self {
             topology,
             shops: Vec::new(),
+            secrets: Secrets::default(),
             servers: Vec::new(),
             stop: CancellationToken::new(),
             announced: Vec::new(),
@@ -253,6 +257,16 @@ fn start_process(server: Server, id: &str, files: &ServerFiles) -> Result<Proces
 #[must_use]
 pub fn pid_file(files: &ServerFiles) -> std::path::PathBuf {
     files.config.with_file_name(PID_FILE)
+}
+
+/// A running server's process id.
+///
+/// # Errors
+/// It was never started.
+pub fn server_pid(files: &ServerFiles) -> Result<u32> {
+    let file = pid_file(files);
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    text.trim().parse().with_context(|| format!("{} holds no process id", file.display()))
 }
 
 /// The port of an address `https://host:port`.

@@ -16,6 +16,8 @@ use mesh::config::ProcessEnvironment;
 use mesh::telemetry;
 use rustix::process::{Signal, getpid, kill_process};
 
+use crate::card_network;
+
 /// The roles that can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Server {
@@ -25,6 +27,8 @@ pub enum Server {
     Issuer,
     /// The platform.
     Platform,
+    /// The simulated card network.
+    CardNetwork,
 }
 
 impl Server {
@@ -33,6 +37,7 @@ impl Server {
             Self::Acquirer => "acquirer",
             Self::Issuer => "issuer",
             Self::Platform => "platform",
+            Self::CardNetwork => "card-network",
         }
     }
 }
@@ -58,21 +63,46 @@ pub fn import_command(config: &Path, customers: &Path) -> Result<Command> {
     Ok(command)
 }
 
+/// The command that opens everything which a stopped issuer keeps sealed, and says what is damaged.
+///
+/// # Errors
+/// As [`command`].
+pub fn vault_check_command(config: &Path) -> Result<Command> {
+    let mut command = command(Server::Issuer, config)?;
+    command.arg("--check-vault");
+    Ok(command)
+}
+
+/// What a role is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task<'a> {
+    /// To serve.
+    Serve,
+    /// To load this file of customers.
+    Import(&'a Path),
+    /// To check what it keeps sealed.
+    CheckVault,
+}
+
 /// Runs a role until it is told to stop, or lets an issuer load customers.
-pub fn run(server: Server, config: &Path, import: Option<&Path>, until_input_closes: bool) -> ExitCode {
+pub fn run(server: Server, config: &Path, task: Task<'_>, until_input_closes: bool) -> ExitCode {
     if until_input_closes {
         std::thread::spawn(stop_when_input_closes);
     }
-    match (server, import) {
-        (Server::Acquirer, None) => start(server.name(), config, acquirer::run),
-        (Server::Issuer, None) => start(server.name(), config, issuer::run),
-        (Server::Platform, None) => start(server.name(), config, platform::run),
-        (Server::Issuer, Some(customers)) => {
+    match (server, task) {
+        (Server::Acquirer, Task::Serve) => start(server.name(), config, acquirer::run),
+        (Server::Issuer, Task::Serve) => start(server.name(), config, issuer::run),
+        (Server::Platform, Task::Serve) => start(server.name(), config, platform::run),
+        (Server::CardNetwork, Task::Serve) => start(server.name(), config, card_network::run),
+        (Server::Issuer, Task::CheckVault) => {
+            issuer::vault_command(["vault".into(), "check".into(), "--config".into(), config.as_os_str().to_owned()])
+        }
+        (Server::Issuer, Task::Import(customers)) => {
             let config = config.as_os_str().to_owned();
             issuer::import_command(["import".into(), "--config".into(), config, customers.as_os_str().to_owned()])
         }
-        (Server::Acquirer | Server::Platform, Some(_)) => {
-            let _ = writeln!(io::stderr(), "only an issuer has customers to import");
+        (Server::Acquirer | Server::Platform | Server::CardNetwork, Task::Import(_) | Task::CheckVault) => {
+            let _ = writeln!(io::stderr(), "only an issuer has customers to import and a vault to check");
             ExitCode::from(Failure::Config(String::new()).code())
         }
     }

@@ -4,11 +4,12 @@
 
 pub mod customers;
 pub mod national_id;
+pub mod policies;
 
 use anyhow::Result;
 use proto::money::{Currency, MINOR_UNITS_MAX, Money};
 
-use crate::topology::NextHop;
+use crate::topology::{Demand, NextHop, Policy};
 
 /// The network's name in every SPIFFE id.
 pub const TRUST_DOMAIN: &str = "sandbox.bankside.example";
@@ -68,10 +69,12 @@ pub struct Issuer {
     pub next_hop: NextHop,
     /// The largest amount of one payment, in minor units, for each currency that it may pay in.
     pub amount_max: &'static [(&'static str, i64)],
+    /// Which proofs it asks for.
+    pub policy: Policy,
     /// The currency of the debit account that its first customer has.
     pub debit_currency: &'static str,
     /// The ids and names of its customers, in the order of [`customers::of`].
-    pub people: [(&'static str, &'static str); 4],
+    pub people: [(&'static str, &'static str); 5],
 }
 
 /// The issuers: one that calls its acquirer directly, and two that a platform relays for. The BINs are ones
@@ -85,12 +88,14 @@ pub const ISSUERS: &[Issuer] = &[
         bin_ranges: &["400000"],
         next_hop: NextHop::Acquirer,
         amount_max: &[(CURRENCY, MINOR_UNITS_MAX)],
+        policy: Policy::Psd2,
         debit_currency: CURRENCY,
         people: [
             (customers::EVERYDAY, "Lin Yu-Chen"),
             (customers::SMALL_LINE, "Chen Wei-Ting"),
             (customers::LOCKED_OUT, "Huang Mei-Ling"),
             (customers::UNUSABLE, "Wu Guan-Ting"),
+            (customers::VERIFIED, "Tsou Min-Hsuan"),
         ],
     },
     Issuer {
@@ -101,12 +106,14 @@ pub const ISSUERS: &[Issuer] = &[
         bin_ranges: &["520000"],
         next_hop: NextHop::Platform,
         amount_max: &[(CURRENCY, BASALT_AMOUNT_MAX)],
+        policy: Policy::Table,
         debit_currency: CURRENCY,
         people: [
             ("chang-yating", "Chang Ya-Ting"),
             ("liu-junhao", "Liu Jun-Hao"),
             ("tsai-peishan", "Tsai Pei-Shan"),
             ("hsu-zhiwei", "Hsu Zhi-Wei"),
+            ("pan-siyu", "Pan Si-Yu"),
         ],
     },
     Issuer {
@@ -117,15 +124,30 @@ pub const ISSUERS: &[Issuer] = &[
         bin_ranges: &["353011"],
         next_hop: NextHop::Platform,
         amount_max: &[(CURRENCY, MINOR_UNITS_MAX), (DOLLARS, 1_000_000)],
+        policy: Policy::Any,
         debit_currency: DOLLARS,
         people: [
             ("kuo-yijun", "Kuo Yi-Jun"),
             ("cheng-haoyu", "Cheng Hao-Yu"),
             ("hsieh-jiaqi", "Hsieh Jia-Qi"),
             ("lai-mingde", "Lai Ming-De"),
+            ("feng-ruoxi", "Feng Ruo-Xi"),
         ],
     },
 ];
+
+/// The bank where one factor is enough for everything.
+pub const ANY_FACTOR: &str = "bank-nimbus";
+
+/// How many values a feature vector has at each bank.
+pub const FEATURE_COUNT: u32 = 128;
+
+/// How many records of a vault move to a new key in a second: the servers' default.
+pub const VAULT_ROTATION_RATE: u32 = 500;
+
+/// How many failed proofs from one address each bank bears in ten minutes: ten times the servers' default,
+/// because here all callers come from one address.
+pub const SOURCE_FAILURES_MAX: u32 = 1_000;
 
 /// The largest payment of the second bank, in minor units of [`CURRENCY`]: below what a shop may ask for.
 pub const BASALT_AMOUNT_MAX: i64 = 3_000_000;
@@ -149,6 +171,8 @@ pub struct Merchant {
     pub order_max: i64,
     /// What it may take in a day.
     pub day_max: i64,
+    /// What its acquirer demands of payments to its category.
+    pub demand: Option<Demand>,
 }
 
 /// The shops, all of them at the first acquirer. The daily limits leave room for long benchmarks.
@@ -162,6 +186,7 @@ pub const MERCHANTS: &[Merchant] = &[
         currency: CURRENCY,
         order_max: 5_000_000,
         day_max: MINOR_UNITS_MAX,
+        demand: None,
     },
     Merchant {
         id: "tea-house-osmanthus",
@@ -172,6 +197,7 @@ pub const MERCHANTS: &[Merchant] = &[
         currency: CURRENCY,
         order_max: 5_000_000,
         day_max: MINOR_UNITS_MAX,
+        demand: None,
     },
     Merchant {
         id: "atlas-maps",
@@ -182,6 +208,18 @@ pub const MERCHANTS: &[Merchant] = &[
         currency: DOLLARS,
         order_max: 200_000,
         day_max: MINOR_UNITS_MAX,
+        demand: None,
+    },
+    Merchant {
+        id: "pearl-cabinet",
+        display_name: "Pearl Cabinet",
+        domain: "pearl-cabinet.example",
+        category_code: "5944",
+        return_url: "https://pearl-cabinet.example/thanks",
+        currency: CURRENCY,
+        order_max: 5_000_000,
+        day_max: MINOR_UNITS_MAX,
+        demand: Some(Demand { kinds: 2, consent: true }),
     },
 ];
 

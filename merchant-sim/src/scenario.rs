@@ -12,9 +12,11 @@ mod direct;
 mod expiry;
 mod hostile_relay;
 mod idempotence;
+mod identity;
 mod payments;
 mod refusals;
 mod relayed;
+mod rotation;
 mod shops;
 mod stage;
 mod stale;
@@ -31,6 +33,7 @@ use crate::report::Report;
 
 use branch::Branch;
 
+pub use rotation::RATE as ROTATION_RATE;
 pub use stage::Stage;
 
 /// What to play.
@@ -38,6 +41,8 @@ pub use stage::Stage;
 pub struct Wishes {
     /// Whether there is time to wait for an order to expire, which takes a minute.
     pub patient: bool,
+    /// Whether the first bank's vault gets a new key; it must move its records at [`ROTATION_RATE`].
+    pub rotate: bool,
 }
 
 /// Plays everything on a running network.
@@ -58,6 +63,7 @@ pub async fn play(network: &mut Network, wishes: Wishes, console: &Console) -> R
     stage.part("Sign-in and charges that a device may not make", devices::play).await;
     stage.part("The same twice", idempotence::play).await;
     stage.part("Cards that the network declines", declines::play).await;
+    identity::play(&mut stage).await?;
     stage.part("Refused: who asks, and for whom", refusals::members).await;
     stage.part("Refused: tickets", refusals::tickets).await;
     stage.part("Refused: amounts", refusals::amounts).await;
@@ -74,6 +80,9 @@ pub async fn play(network: &mut Network, wishes: Wishes, console: &Console) -> R
     stage.part("Certificates are renewed while payments run", certificates::renew).await;
     let report = stage.into_report();
     let mut report = crashes::play(network, console, report).await?;
+    if wishes.rotate {
+        report = rotation::play(network, console, report).await?;
+    }
     if let Some(expiring) = expiring {
         let mut stage = Stage::resume(network, console, report)?;
         stage.part("An order that nobody pays", async |stage| expiry::finish(stage, expiring).await).await;

@@ -4,6 +4,7 @@
 //! language; `SANDBOX.md` documents it field by field. All paths in it are absolute.
 
 pub mod files;
+mod people;
 pub mod plan;
 
 use std::path::{Path, PathBuf};
@@ -14,8 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::role::Server;
 
+pub use people::{Account, AccountKind, Card, Customer};
+
 /// Changes whenever a program that reads `sandbox.json` would have to.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A whole network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +129,20 @@ pub enum NextHop {
     Platform,
 }
 
+/// Which proofs an issuer asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// Two of three kinds, small payments apart.
+    Psd2,
+    /// A table by amount and merchant category.
+    Table,
+    /// Any one factor.
+    Any,
+    /// Two of three kinds to be let in at all; no bank of the sample has it.
+    Strict,
+}
+
 /// An amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -178,6 +195,16 @@ pub struct Issuer {
     pub next_hop: NextHop,
     /// The largest payment, for each currency that its customers may pay in; the directory says so.
     pub amount_max: Vec<Amount>,
+    /// Which proofs it asks for; `SANDBOX.md` says what each name stands for.
+    pub policy: Policy,
+    /// Where its passkeys are good.
+    pub passkeys: Passkeys,
+    /// How many values a feature vector has.
+    pub feature_count: u32,
+    /// How many records of its vault move to a new key in a second.
+    pub vault_rotation_rate: u32,
+    /// How many failed proofs from one address it bears in ten minutes.
+    pub source_failures_max: u32,
     /// Its TLS certificate.
     pub tls: KeyPair,
     /// Its signing certificate.
@@ -192,70 +219,14 @@ pub struct Issuer {
     pub load_customers: Vec<Customer>,
 }
 
-/// One cardholder. Invented, so that the secrets below may stand in a file.
+/// Where a bank's passkeys are good (W3C Web Authentication Level 2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Customer {
-    /// The bank's id of the customer.
-    pub id: String,
-    /// The name.
-    pub name: String,
-    /// What this one is good for.
-    pub purpose: String,
-    /// The national id.
-    pub national_id: String,
-    /// The user code.
-    pub user_code: String,
-    /// The password.
-    pub password: String,
-    /// The accounts.
-    pub accounts: Vec<Account>,
-}
-
-/// An account and the cards that draw on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Account {
-    /// The bank's id of the account.
-    pub id: String,
-    /// A credit line or a balance.
-    pub kind: AccountKind,
-    /// Its currency.
-    pub currency: String,
-    /// The credit line or the balance at the beginning, in minor units.
-    pub minor_units: i64,
-    /// Its cards.
-    pub cards: Vec<Card>,
-}
-
-/// What an account is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccountKind {
-    /// A credit line.
-    Credit,
-    /// A balance.
-    Debit,
-}
-
-/// A card with a test number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Card {
-    /// What the bank calls it; `ListCardOptions` shows it beside the last four digits.
-    pub label: String,
-    /// The test number.
-    pub pan: String,
-    /// Month of expiry.
-    pub expiry_month: u32,
-    /// Year of expiry.
-    pub expiry_year: u32,
-    /// The verification value.
-    pub cvv: String,
-    /// Whether the bank has blocked it.
-    pub blocked: bool,
-    /// What happens when it pays.
-    pub behaviour: String,
+pub struct Passkeys {
+    /// The relying party's id.
+    pub relying_party_id: String,
+    /// The origin that the client data must name.
+    pub origin: String,
 }
 
 /// One shop.
@@ -282,8 +253,20 @@ pub struct Merchant {
     pub order_max: i64,
     /// What it may take in a day, in minor units.
     pub day_max: i64,
+    /// What its acquirer demands of the banks' identity verification for payments to its category.
+    pub demand: Option<Demand>,
     /// Its TLS certificate, for calls and for its own server.
     pub tls: KeyPair,
+}
+
+/// What an acquirer demands of a bank's identity verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Demand {
+    /// So many of the three kinds of proof.
+    pub kinds: u32,
+    /// Whether a bound device must have signed a consent.
+    pub consent: bool,
 }
 
 /// Parties that exist to be refused.
@@ -312,6 +295,14 @@ pub struct TestCard {
     pub behaviour: String,
     /// The decline reason, where it declines.
     pub declined_for: Option<String>,
+}
+
+impl Policy {
+    /// Whether a session that a device proved is accepted from that device alone.
+    #[must_use]
+    pub const fn binds_sessions(self) -> bool {
+        matches!(self, Self::Any)
+    }
 }
 
 impl Topology {
@@ -367,20 +358,5 @@ impl Topology {
     /// There is none with that id.
     pub fn issuer(&self, id: &str) -> Result<&Issuer> {
         self.issuers.iter().find(|issuer| issuer.id == id).with_context(|| format!("there is no issuer {id}"))
-    }
-}
-
-impl Card {
-    /// Finds this card among the options that the bank shows.
-    #[must_use]
-    pub fn among<'a>(&self, options: &'a [proto::pb::CardOption]) -> Option<&'a proto::pb::CardOption> {
-        options.iter().find(|option| option.label == self.label && self.pan.ends_with(&option.last_four))
-    }
-}
-
-impl Customer {
-    /// All cards, whatever their account.
-    pub fn cards(&self) -> impl Iterator<Item = &Card> {
-        self.accounts.iter().flat_map(|account| &account.cards)
     }
 }

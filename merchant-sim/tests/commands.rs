@@ -39,7 +39,7 @@ fn wrong_command_lines_exit_with_64_and_say_why() {
 }
 
 /// What a platform's network must have refused in every run.
-const REFUSED: [&str; 23] = [
+const REFUSED: [&str; 31] = [
     "ISSUER_MISMATCH",
     "ACQUIRER_UNKNOWN",
     "MEMBER_UNKNOWN",
@@ -63,6 +63,14 @@ const REFUSED: [&str; 23] = [
     "MEMBER_SUSPENDED",
     "BANK_UNAVAILABLE",
     "DIRECTORY_STALE",
+    "ACTIVATION_CODE_INVALID",
+    "AUTHENTICATION_INSUFFICIENT",
+    "CONSENT_INVALID",
+    "CONSENT_REQUIRED",
+    "DEVICE_NOT_FOUND",
+    "FACTORS_INSUFFICIENT",
+    "PASSKEY_NOT_FOUND",
+    "SESSION_INVALID",
 ];
 
 #[test]
@@ -101,6 +109,17 @@ fn a_benchmark_reports_what_it_measured() {
     assert!(phases.contains(&"page and QR code") && phases.contains(&"shop told after"), "{phases:?}");
     // The platform, the acquirer, three banks, and this program.
     assert_eq!(result["processes"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn sign_ins_are_measured_with_each_credential() {
+    let output = run(&["bench", "--sign-in", "--payers", "2", "--seconds", "1", "--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let credentials = result["credentials"].as_array().unwrap();
+    let names: Vec<&str> = credentials.iter().map(|credential| credential["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["knowledge", "possession", "inherence", "passkey"]);
+    assert!(credentials.iter().all(|credential| credential["sign_ins_per_second"].as_f64().unwrap() > 0.0));
 }
 
 #[test]

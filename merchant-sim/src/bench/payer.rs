@@ -14,8 +14,8 @@ use crate::device::{self, BankApp, Browser, Checkouts, Credentials};
 use crate::shop::{Inbox, Shop};
 use crate::topology::Card;
 
-/// What each payment is over, in minor units: one dollar, so that limits last for millions of them.
-const AMOUNT: i64 = 100;
+/// What each payment is over, in minor units: the least, so that limits last for millions of them.
+const AMOUNT: i64 = 1;
 
 /// How long a shop waits to be told of a payment that the device has seen approved.
 const TOLD_TIME: Duration = Duration::from_secs(30);

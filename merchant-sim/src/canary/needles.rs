@@ -1,9 +1,14 @@
 //! What is searched for: each secret in the forms that a careless program would give it.
 
+use std::path::Path;
+
 use aho_corasick::AhoCorasick;
 use anyhow::{Context as _, Result};
+use certs::files::read_text;
 use data_encoding::{BASE64, HEXLOWER, HEXUPPER};
 
+use crate::role::Server;
+use crate::secrets::{Secret, Value};
 use crate::topology::{Card, Customer, Topology};
 
 /// One form of one secret.
@@ -24,12 +29,18 @@ pub struct Needles {
 }
 
 impl Needles {
-    /// The secrets of a network's sample customers.
+    /// The secrets of a network's sample customers, and those that came up while it ran.
     ///
     /// # Errors
     /// There are too many for one search.
-    pub fn of(topology: &Topology) -> Result<Self> {
+    pub fn of(topology: &Topology, noted: &[Secret]) -> Result<Self> {
         let mut needles = Vec::new();
+        for secret in noted {
+            of_noted(secret, &mut needles);
+        }
+        for (_, bank, files) in topology.servers().into_iter().filter(|(server, ..)| *server != Server::Platform) {
+            of_key_file(bank, &files.keys, &mut needles)?;
+        }
         for issuer in &topology.issuers {
             for customer in issuer.customers.iter().chain(&issuer.load_customers) {
                 needles.extend(of_customer(&issuer.id, customer));
@@ -73,17 +84,72 @@ impl Needles {
 const PLAIN: &str = "plain";
 
 fn of_customer(issuer: &str, customer: &Customer) -> Vec<Needle> {
-    let texts =
-        [("national id", &customer.national_id), ("user code", &customer.user_code), ("password", &customer.password)];
+    let texts = [
+        ("national id", &customer.national_id),
+        ("user code", &customer.user_code),
+        ("password", &customer.password),
+        ("activation code", &customer.activation_code),
+    ];
     let mut needles = Vec::new();
     for (what, text) in texts {
         forms(&format!("{issuer}: {what} of {}", customer.id), text.as_bytes(), &mut needles);
+    }
+    // As the bank keeps a code in mind, and as people type it.
+    let code = customer.activation_code.replace('-', "");
+    for text in [code.clone(), code.to_lowercase()] {
+        forms(&format!("{issuer}: activation code of {}", customer.id), text.as_bytes(), &mut needles);
     }
     for card in customer.cards() {
         of_card(issuer, customer, card, &mut needles);
     }
     needles
 }
+
+/// The keys that a bank's stored secrets are wrapped under, one a line: a version, a colon, hexadecimal digits.
+/// They are named without the bank in front, because its customers' file doesn't hold them.
+fn of_key_file(bank: &str, file: &Path, needles: &mut Vec<Needle>) -> Result<()> {
+    for line in read_text(file)?.lines().filter(|line| !line.trim().is_empty()) {
+        let (version, key) = line.split_once(':').context("a key file without versions")?;
+        let key = HEXLOWER.decode(key.trim().as_bytes()).context("a key file with other keys")?;
+        forms(&format!("vault key {version} of {bank}"), &key, needles);
+    }
+    Ok(())
+}
+
+fn of_noted(secret: &Secret, needles: &mut Vec<Needle>) {
+    match &secret.value {
+        Value::Key(bytes) | Value::Token(bytes) => forms(&secret.name, bytes, needles),
+        Value::Features(features) => of_features(&secret.name, features, needles),
+    }
+}
+
+/// A part of a vector is as good as all of it: some values in a row are searched for, at its begin, in its
+/// middle and at its end, as bytes of both orders and as the texts that a program would print.
+fn of_features(secret: &str, features: &[f32], needles: &mut Vec<Needle>) {
+    /// Sixteen bytes stand nowhere by chance.
+    const VALUES: usize = 4;
+    let places = [0, features.len() / 2, features.len().saturating_sub(VALUES)];
+    for part in places.iter().filter_map(|place| features.get(*place..*place + VALUES)) {
+        let big: Vec<u8> = part.iter().flat_map(|value| value.to_be_bytes()).collect();
+        let little: Vec<u8> = part.iter().flat_map(|value| value.to_le_bytes()).collect();
+        forms(secret, &big, needles);
+        forms(secret, &little, needles);
+        let mut push =
+            |form, text: String| needles.push(Needle { secret: secret.to_owned(), form, bytes: text.into() });
+        for value in part {
+            // Nine characters and more of digits are no other number by chance; a shorter one proves nothing.
+            let texts = [format!("{value}"), format!("{value:e}"), format!("{}", f64::from(*value))];
+            for text in texts.into_iter().map(|text| text.trim_start_matches('-').to_owned()) {
+                if text.len() >= DECIMAL_CHARACTERS {
+                    push("decimal", text);
+                }
+            }
+        }
+    }
+}
+
+/// The shortest decimal text of a value that is searched for.
+const DECIMAL_CHARACTERS: usize = 9;
 
 fn of_card(issuer: &str, customer: &Customer, card: &Card, needles: &mut Vec<Needle>) {
     let name = format!("{issuer}: number of {}'s card ending {}", customer.id, &card.pan[card.pan.len() - 4..]);
@@ -150,6 +216,24 @@ fn base64_at(offset: usize, bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::authenticators::Person;
+
+    #[test]
+    fn features_are_recognised_in_every_form_that_a_program_gives_them() {
+        let features = Person::new(7, 128).measure(1);
+        let mut needles = Vec::new();
+        of_features("features", &features, &mut needles);
+        let found = |text: &[u8]| {
+            needles.iter().any(|needle| text.windows(needle.bytes.len()).any(|window| window == needle.bytes))
+        };
+        let json: Vec<f64> = features.iter().map(|value| f64::from(*value)).collect();
+        assert!(found(&features.iter().flat_map(|value| value.to_be_bytes()).collect::<Vec<_>>()));
+        assert!(found(&features.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>()));
+        assert!(found(format!("{features:?}").as_bytes()) && found(format!("{json:?}").as_bytes()));
+        assert!(found(format!("InherenceProof {{ features: {features:#?} }}").as_bytes()));
+        let other = Person::new(8, 128).measure(1);
+        assert!(!found(format!("{other:?}").as_bytes()));
+    }
 
     #[test]
     fn base64_is_recognised_wherever_it_begins() {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{Ended, Folder, print, start};
-use crate::bench::{self, Until};
+use crate::bench::{self, Until, sign_in};
 use crate::console::Console;
 use crate::{bench_relay, sandbox};
 
@@ -28,6 +28,9 @@ pub(super) struct Bench {
     /// Open each payment page and read its QR code too; costs this program more than the servers
     #[arg(long)]
     scan: bool,
+    /// Measure sign-ins with each credential instead of payments, each for so many --seconds (5 where not given)
+    #[arg(long, conflicts_with_all = ["payments", "scan", "sandbox", "via"])]
+    sign_in: bool,
     /// Measure the running sandbox in this folder instead of a network of its own
     #[arg(long, value_name = "FOLDER")]
     sandbox: Option<PathBuf>,
@@ -65,6 +68,9 @@ pub(super) struct BenchRelay {
 }
 
 pub(super) async fn payments(wishes: &Bench, console: &Console) -> Result<Ended> {
+    if wishes.sign_in {
+        return sign_ins(wishes, console).await;
+    }
     let until = match (wishes.payments, wishes.seconds) {
         (_, Some(seconds)) => Until::Time(Duration::from_secs(seconds)),
         (Some(payments), None) => Until::Payments(payments),
@@ -88,6 +94,19 @@ pub(super) async fn payments(wishes: &Bench, console: &Console) -> Result<Ended>
     Ok(if measured.failures.is_empty() { Ended::Well } else { Ended::Badly })
 }
 
+async fn sign_ins(wishes: &Bench, console: &Console) -> Result<Ended> {
+    let folder = Folder::new(wishes.keep, console)?;
+    let network = start(&folder, wishes.payers, "info", console).await?;
+    let time = Duration::from_secs(wishes.seconds.unwrap_or(SIGN_IN_SECONDS));
+    let measured = sign_in::run(&network, wishes.payers, time, console).await?;
+    network.stop().await?;
+    sign_in::show(&measured, console);
+    if wishes.json {
+        print(&measured)?;
+    }
+    Ok(Ended::Well)
+}
+
 pub(super) async fn relay(wishes: &BenchRelay, console: &Console) -> Result<Ended> {
     let folder = Folder::new(wishes.keep, console)?;
     let size = wishes.banks.zip(wishes.bin_ranges);
@@ -104,3 +123,6 @@ pub(super) async fn relay(wishes: &BenchRelay, console: &Console) -> Result<Ende
     }
     Ok(Ended::Well)
 }
+
+/// How long sign-ins with each credential are measured.
+const SIGN_IN_SECONDS: u64 = 5;

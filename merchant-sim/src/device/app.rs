@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -14,7 +15,14 @@ use proto::pb::card_selection_client::CardSelectionClient;
 use proto::pb::issuer_auth_client::IssuerAuthClient;
 use tonic::Status;
 
+use super::authenticators::BoundDevice;
+use crate::secrets::Secrets;
 use crate::topology::{Customer, Issuer};
+
+mod credentials;
+mod sign_in;
+
+pub use sign_in::{Challenge, Proved, any_of};
 
 /// How long the app waits for its bank. Signing in costs the bank a password hash, and many may wait
 /// for theirs at once.
@@ -65,6 +73,10 @@ pub struct Paid {
 pub struct BankApp {
     auth: IssuerAuthClient<MeshChannel>,
     cards: CardSelectionClient<MeshChannel>,
+    /// Signs each use of a session, where the app has a bound device's key.
+    device: Option<Arc<BoundDevice>>,
+    /// Where the tokens and features that pass here are noted.
+    secrets: Secrets,
 }
 
 impl BankApp {
@@ -74,46 +86,20 @@ impl BankApp {
     /// The address or the authority's file can't be used.
     pub fn of(issuer: &Issuer, authority: &Path) -> Result<Self> {
         let channel = device_channel(&issuer.endpoint, authority)?;
-        Ok(Self { auth: IssuerAuthClient::new(channel.clone()), cards: CardSelectionClient::new(channel) })
+        let (auth, cards) = (IssuerAuthClient::new(channel.clone()), CardSelectionClient::new(channel));
+        Ok(Self { auth, cards, device: None, secrets: Secrets::default() })
     }
 
-    /// Begins a sign-in, for an order or without one.
-    ///
-    /// # Errors
-    /// The issuer's status.
-    pub async fn start(&self, order: Option<pb::Signed>) -> Result<pb::StartAuthenticationResponse, Status> {
-        let request = within(pb::StartAuthenticationRequest { order }, CALL_TIME);
-        Ok(self.auth.clone().start_authentication(request).await?.into_inner())
+    /// The same app with the key of a bound device, which signs each use of a session from now on.
+    #[must_use]
+    pub fn on(&self, device: &Arc<BoundDevice>) -> Self {
+        Self { device: Some(Arc::clone(device)), ..self.clone() }
     }
 
-    /// Proves what the customer knows.
-    ///
-    /// # Errors
-    /// The issuer's status; `FAILED_PRECONDITION` where the bank wants a further factor.
-    pub async fn verify(&self, challenge_id: &str, typed: &Credentials) -> Result<pb::Session, Status> {
-        let proof = pb::verify_identity_request::Proof::Knowledge(pb::KnowledgeProof {
-            national_id: typed.national_id.clone(),
-            user_code: typed.user_code.clone(),
-            password: typed.password.clone(),
-        });
-        let request = pb::VerifyIdentityRequest { challenge_id: challenge_id.to_owned(), proof: Some(proof) };
-        let answer = self.auth.clone().verify_identity(within(request, CALL_TIME)).await?.into_inner();
-        match answer.outcome {
-            Some(pb::verify_identity_response::Outcome::Session(session)) => Ok(session),
-            Some(pb::verify_identity_response::Outcome::Missing(_)) => {
-                Err(Status::failed_precondition("the bank wants another factor"))
-            }
-            None => Err(Status::data_loss("an answer without an outcome")),
-        }
-    }
-
-    /// Signs in for an order, both calls.
-    ///
-    /// # Errors
-    /// The issuer's status.
-    pub async fn sign_in(&self, order: Option<pb::Signed>, typed: &Credentials) -> Result<pb::Session, Status> {
-        let challenge = self.start(order).await?;
-        self.verify(&challenge.challenge_id, typed).await
+    /// The same app, which notes the secrets that pass it.
+    #[must_use]
+    pub fn noting(self, secrets: &Secrets) -> Self {
+        Self { secrets: secrets.clone(), ..self }
     }
 
     /// The customer's cards.
@@ -121,7 +107,8 @@ impl BankApp {
     /// # Errors
     /// The issuer's status.
     pub async fn card_options(&self, session_token: Bytes) -> Result<Vec<pb::CardOption>, Status> {
-        let request = within(pb::ListCardOptionsRequest { session_token }, CALL_TIME);
+        let session_use = self.session_use(&session_token, "CardSelection/ListCardOptions");
+        let request = within(pb::ListCardOptionsRequest { session_token, session_use }, CALL_TIME);
         Ok(self.cards.clone().list_card_options(request).await?.into_inner().card_options)
     }
 
@@ -129,8 +116,20 @@ impl BankApp {
     ///
     /// # Errors
     /// The issuer's status.
-    pub async fn submit(&self, request: pb::SubmitChargeRequest) -> Result<pb::Charge, Status> {
+    pub async fn submit(&self, mut request: pb::SubmitChargeRequest) -> Result<pb::Charge, Status> {
+        request.session_use = self.session_use(&request.session_token, "CardSelection/SubmitCharge");
         let answer = self.cards.clone().submit_charge(within(request, CALL_TIME)).await?.into_inner();
+        answer.charge.ok_or_else(|| Status::data_loss("an answer without a charge"))
+    }
+
+    /// A charge as it stands.
+    ///
+    /// # Errors
+    /// The issuer's status.
+    pub async fn charge(&self, session_token: Bytes, charge_id: &str) -> Result<pb::Charge, Status> {
+        let session_use = self.session_use(&session_token, "CardSelection/GetCharge");
+        let request = pb::GetChargeRequest { session_token, charge_id: charge_id.to_owned(), session_use };
+        let answer = self.cards.clone().get_charge(within(request, CALL_TIME)).await?.into_inner();
         answer.charge.ok_or_else(|| Status::data_loss("an answer without a charge"))
     }
 
@@ -139,7 +138,8 @@ impl BankApp {
     /// # Errors
     /// The issuer's status; `DATA_LOSS` where the stream ends before the charge does.
     pub async fn watch(&self, session_token: Bytes, charge_id: &str) -> Result<Paid, Status> {
-        let request = pb::WatchChargeRequest { session_token, charge_id: charge_id.to_owned() };
+        let session_use = self.session_use(&session_token, "CardSelection/WatchCharge");
+        let request = pb::WatchChargeRequest { session_token, charge_id: charge_id.to_owned(), session_use };
         let mut stream = self.cards.clone().watch_charge(within(request, WATCH_TIME)).await?.into_inner();
         let mut states = Vec::new();
         while let Some(answer) = stream.message().await? {
@@ -163,6 +163,12 @@ impl BankApp {
         self.submit(request).await?;
         self.watch(token, &charge_id).await
     }
+
+    /// The device's signature over a use of a session, where the app has a device.
+    fn session_use(&self, token: &Bytes, rpc: &str) -> Option<pb::Signed> {
+        let rpc = format!("bankside.v1.{rpc}");
+        self.device.as_ref().map(|device| device.session_use(token, &rpc, SystemTime::now()))
+    }
 }
 
 /// A charge request with a fresh id.
@@ -178,6 +184,7 @@ pub fn charge_request(token: &Bytes, order: pb::Signed, card_option_id: &str) ->
         card_option_id: card_option_id.to_owned(),
         ticket: Bytes::new(),
         consent: None,
+        session_use: None,
     })
 }
 

@@ -1,5 +1,7 @@
 //! The cardholders of the sample network, with the test cards in their hands.
 
+use proto::digest::Digest;
+
 use super::{CURRENCY, DOLLARS, Issuer, national_id};
 use crate::topology::{Account, AccountKind, Card, Customer, TestCard};
 
@@ -27,12 +29,24 @@ pub const LOCKED_OUT: &str = "huang-meiling";
 /// The first bank's customer with cards that can't be used.
 pub const UNUSABLE: &str = "wu-guanting";
 
+/// The first bank's customer to try every credential with.
+pub const VERIFIED: &str = "tsou-minhsuan";
+
+/// Where that customer stands among a bank's people.
+pub const VERIFIED_PLACE: usize = 4;
+
+/// Where the customer with every kind of test card stands.
+pub const EVERYDAY_PLACE: usize = 0;
+
+/// Where the customer stands who is there to be locked out.
+pub const LOCKED_OUT_PLACE: usize = 2;
+
 /// The credit line of the customers with a small one, in minor units: 500 dollars.
 pub const SMALL_LINE_UNITS: i64 = 50_000;
 
 /// The customers of one bank to try things with: the first has `cards`, the test cards of the bank's BINs,
-/// the second a small credit line, the third is there to be locked out, and the fourth has cards
-/// that can't be used.
+/// the second a small credit line, the third is there to be locked out, the fourth has cards that can't be
+/// used, and the fifth is there to bind devices and register passkeys.
 #[must_use]
 pub fn of(issuer: &Issuer, index: u32, cards: &[TestCard]) -> Vec<Customer> {
     let person = |place: usize, purpose: &str, accounts: Vec<Account>| {
@@ -44,6 +58,7 @@ pub fn of(issuer: &Issuer, index: u32, cards: &[TestCard]) -> Vec<Customer> {
             national_id: national_id::nth(index * IDS_PER_ISSUER + number),
             user_code: format!("{id}-{number}"),
             password: format!("{id} pays by app {number}"),
+            activation_code: activation_code(issuer, index * IDS_PER_ISSUER + number),
             accounts,
         }
     };
@@ -61,11 +76,12 @@ pub fn of(issuer: &Issuer, index: u32, cards: &[TestCard]) -> Vec<Customer> {
         behaviour: "expired in 2021".to_owned(),
         ..plain("Old Credit")
     };
+    let verified = plain("Everyday Credit");
     let foreign = Card { behaviour: "its account is kept in USD".to_owned(), ..plain("Dollar Debit") };
     let every = cards.iter().map(|card| held(card, &label(card)));
     vec![
         person(
-            0,
+            EVERYDAY_PLACE,
             "has a test card for everything the card network does",
             vec![
                 credit(&own(0, "credit"), 50_000_000, every),
@@ -74,9 +90,9 @@ pub fn of(issuer: &Issuer, index: u32, cards: &[TestCard]) -> Vec<Customer> {
         ),
         person(1, "has a credit line of 500 dollars", vec![credit(&own(1, "credit"), SMALL_LINE_UNITS, [small])]),
         person(
-            2,
+            LOCKED_OUT_PLACE,
             "is there to be locked out by wrong passwords",
-            vec![credit(&own(2, "credit"), 10_000_000, [locked])],
+            vec![credit(&own(LOCKED_OUT_PLACE, "credit"), 10_000_000, [locked])],
         ),
         person(
             3,
@@ -86,7 +102,23 @@ pub fn of(issuer: &Issuer, index: u32, cards: &[TestCard]) -> Vec<Customer> {
                 debit_account(&own(3, "dollars"), DOLLARS, 100_000, [foreign]),
             ],
         ),
+        person(
+            VERIFIED_PLACE,
+            "has nothing bound yet, and is there to try every credential with",
+            vec![credit(&own(VERIFIED_PLACE, "credit"), 100_000_000, [verified])],
+        ),
     ]
+}
+
+/// The code that a bank sends a customer by letter, which here follows from the bank and a running number: 16
+/// characters of Crockford's base 32.
+fn activation_code(issuer: &Issuer, number: u32) -> String {
+    const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    let digest = Digest::of(format!("activation code {number} of {}", issuer.id).as_bytes());
+    let letters = digest.as_bytes().iter().take(16).map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    let letters: Vec<char> = letters.collect();
+    let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
+    groups.join("-")
 }
 
 /// Customers for load: one card each, with a credit line that no run uses up.
@@ -104,6 +136,7 @@ pub fn for_load(issuer: &Issuer, index: u32, count: u32) -> Vec<Customer> {
                 national_id: national_id::nth(running),
                 user_code: format!("load-{running}"),
                 password: format!("load payer {running}"),
+                activation_code: activation_code(issuer, running),
                 accounts: vec![credit(
                     &format!("load-{number}-credit"),
                     proto::money::MINOR_UNITS_MAX,

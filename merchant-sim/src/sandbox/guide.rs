@@ -56,6 +56,8 @@ fn cardholders(topology: &Topology, console: &Console) {
                 column(&customer.user_code, 16),
                 customer.password
             ));
+            let code = format!("{:15}activation code {}", "", customer.activation_code);
+            console.line(console.paint(Style::Faint, &code));
             let purpose = format!("{} at {}", customer.purpose, issuer.id);
             console.line(console.paint(Style::Faint, &format!("{:15}{purpose}", "")));
             for card in customer.cards().take(CARDS_SHOWN) {

@@ -106,7 +106,7 @@ impl Branch {
         let place = match self.server {
             Server::Acquirer => acquirer,
             Server::Issuer => issuer,
-            Server::Platform => None,
+            Server::Platform | Server::CardNetwork => None,
         };
         place.context("a branch of nobody")
     }

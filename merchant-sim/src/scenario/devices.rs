@@ -3,16 +3,15 @@
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use mesh::channel::{device_channel, within};
-use proto::ids::{ChallengeId, ChargeId};
+use proto::ids::{ChallengeId, ChargeId, DeviceId};
 use proto::pb;
-use proto::pb::card_selection_client::CardSelectionClient;
-use proto::pb::issuer_auth_client::IssuerAuthClient;
 use proto::pb::order_service_client::OrderServiceClient;
-use tonic::Status;
+use proto::pb::verify_identity_request::Proof;
 
 use super::stage::{Stage, TOLD_TIME, card_that, ending};
-use crate::device::Credentials;
 use crate::device::app::charge_request;
+use crate::device::authenticators::SoftDevice;
+use crate::device::{Challenge, Credentials};
 use crate::sample::{customers, national_id};
 
 /// An ordinary amount, in minor units.
@@ -23,7 +22,7 @@ const TRIES_BEFORE_LOCK: usize = 5;
 
 pub(super) async fn play(stage: &mut Stage<'_>) -> Result<()> {
     secrets(stage).await?;
-    credentials_not_offered(stage).await?;
+    other_proofs(stage).await?;
     tampered_orders(stage).await?;
     sessions(stage).await?;
     cards(stage).await?;
@@ -40,7 +39,8 @@ async fn secrets(stage: &mut Stage<'_>) -> Result<()> {
     for (name, typed) in wrong {
         stage.refused(name, "IDENTITY_NOT_VERIFIED", stage.app.sign_in(None, &typed).await);
     }
-    let unknown = ChallengeId::from_random([9; 16]).to_string();
+    let given = stage.app.start(None).await.context("StartAuthentication")?;
+    let unknown = Challenge { id: ChallengeId::from_random([9; 16]).to_string(), ..given };
     stage.refused("a challenge that was never given", "CHALLENGE_NOT_FOUND", stage.app.verify(&unknown, &typed).await);
     stage.refused("after that the right secrets", "accepted", stage.app.sign_in(None, &typed).await);
 
@@ -57,16 +57,12 @@ async fn secrets(stage: &mut Stage<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn credentials_not_offered(stage: &mut Stage<'_>) -> Result<()> {
-    let mut auth = IssuerAuthClient::new(device_channel(&stage.issuer()?.endpoint, &stage.topology().authority)?);
+async fn other_proofs(stage: &mut Stage<'_>) -> Result<()> {
     let challenge = stage.app.start(None).await.context("StartAuthentication")?;
-    let proof = pb::verify_identity_request::Proof::Possession(pb::PossessionProof {
-        device_id: proto::ids::DeviceId::from_random([3; 16]).to_string(),
-        signature: Bytes::from(vec![0; 64]),
-    });
-    let request = pb::VerifyIdentityRequest { challenge_id: challenge.challenge_id, proof: Some(proof) };
-    let answer = auth.verify_identity(within(request, TOLD_TIME)).await;
-    stage.refused("a device that is not bound", "CREDENTIAL_NOT_OFFERED", answer);
+    let stranger = SoftDevice::generate()?.bound_as(DeviceId::from_random([3; 16]));
+    let proof = Proof::Possession(stranger.possession(&challenge.bytes, None));
+    let answer = stage.app.prove(&challenge, proof).await;
+    stage.refused("a device that is not bound", "IDENTITY_NOT_VERIFIED", answer);
     let channel = device_channel(&stage.issuer()?.endpoint, &stage.topology().authority)?;
     let request = stage.shop(0)?.shop.request(AMOUNT)?;
     let answer = OrderServiceClient::new(channel).create_order(within(request, TOLD_TIME)).await;
@@ -120,10 +116,8 @@ async fn sessions(stage: &mut Stage<'_>) -> Result<()> {
     order.signature = Bytes::from(vec![5; 64]);
     let forged = pb::SubmitChargeRequest { order: Some(order), ..request };
     stage.refused("the order under a forged signature", "ORDER_SIGNATURE_INVALID", stage.app.submit(forged).await);
-    let mut auth = IssuerAuthClient::new(device_channel(&stage.issuer()?.endpoint, &stage.topology().authority)?);
     let token = session.session_token;
-    let end = pb::EndSessionRequest { session_token: token.clone() };
-    stage.refused("ending a session", "accepted", auth.end_session(within(end, TOLD_TIME)).await);
+    stage.refused("ending a session", "accepted", stage.app.end(&token).await);
     stage.refused("a session that has ended", "SESSION_INVALID", stage.app.card_options(token).await);
     Ok(())
 }
@@ -158,17 +152,12 @@ async fn other_customers(stage: &mut Stage<'_>) -> Result<()> {
     let paid = lin_in.charge(mine)?;
     let charge_id = paid.charge_id.clone();
     stage.check("its holder pays with it", "APPROVED", &ending(stage.app.pay(paid).await));
-    stage.refused("another customer's charge", "CHARGE_NOT_FOUND", charge(stage, &wu_in.token, &charge_id).await);
+    stage.refused(
+        "another customer's charge",
+        "CHARGE_NOT_FOUND",
+        stage.app.charge(wu_in.token.clone(), &charge_id).await,
+    );
     let unknown = ChargeId::from_random([4; 16]).to_string();
-    stage.refused("a charge that does not exist", "CHARGE_NOT_FOUND", charge(stage, &lin_in.token, &unknown).await);
+    stage.refused("a charge that does not exist", "CHARGE_NOT_FOUND", stage.app.charge(lin_in.token, &unknown).await);
     Ok(())
-}
-
-async fn charge(stage: &Stage<'_>, token: &Bytes, charge_id: &str) -> Result<pb::GetChargeResponse, Status> {
-    let unavailable = |error: anyhow::Error| Status::unavailable(error.to_string());
-    let issuer = stage.issuer().map_err(unavailable)?;
-    let channel = device_channel(&issuer.endpoint, &stage.topology().authority);
-    let mut cards = CardSelectionClient::new(channel.map_err(|error| unavailable(error.into()))?);
-    let request = pb::GetChargeRequest { session_token: token.clone(), charge_id: charge_id.to_owned() };
-    Ok(cards.get_charge(within(request, TOLD_TIME)).await?.into_inner())
 }

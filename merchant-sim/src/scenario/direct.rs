@@ -95,11 +95,11 @@ async fn sign_in(stage: &mut Stage<'_>, placed: Placed, scanned: device::Scanned
     };
     let begin = Instant::now();
     let challenge = stage.app.start(Some(order)).await.context("StartAuthentication")?;
-    let what = format!("the bank verified the order's signature; challenge {}", challenge.challenge_id);
+    let what = format!("the bank verified the order's signature; challenge {}", challenge.id);
     stage.step(step("S02", "IssuerAuth.StartAuthentication", what, begin));
 
     let begin = Instant::now();
-    let session = stage.app.verify(&challenge.challenge_id, &Credentials::from(customer)).await;
+    let session = stage.app.verify(&challenge, &Credentials::from(customer)).await;
     let session = session.context("VerifyIdentity")?;
     let what = "national id, user code and password; a session that can pay this order and no other".to_owned();
     stage.step(step("S03", "IssuerAuth.VerifyIdentity", what, begin));

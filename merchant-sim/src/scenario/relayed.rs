@@ -200,11 +200,11 @@ async fn sign_in(stage: &mut Stage<'_>, bank: &Bank<'_>, placed: Placed, taken: 
     };
     let begin = Instant::now();
     let challenge = bank.app.start(Some(taken.order.signed.to_pb())).await.context("StartAuthentication")?;
-    let what = format!("the bank verified the order's signature; challenge {}", challenge.challenge_id);
+    let what = format!("the bank verified the order's signature; challenge {}", challenge.id);
     stage.step(step("S13", "IssuerAuth.StartAuthentication", what, begin));
 
     let begin = Instant::now();
-    let session = bank.app.verify(&challenge.challenge_id, &Credentials::from(customer)).await;
+    let session = bank.app.verify(&challenge, &Credentials::from(customer)).await;
     let session = session.context("VerifyIdentity")?;
     let what = format!("{} with national id, user code and password", customer.name);
     stage.step(step("S14", "IssuerAuth.VerifyIdentity", what, begin));

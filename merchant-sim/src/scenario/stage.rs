@@ -82,7 +82,7 @@ impl<'a> Stage<'a> {
         Ok(Self {
             network,
             browser: Browser::trusting(&topology.authority)?,
-            app: BankApp::of(issuer, &topology.authority)?,
+            app: BankApp::of(issuer, &topology.authority)?.noting(&network.secrets),
             console,
             report: Report::default(),
             group: "",
@@ -232,7 +232,8 @@ impl<'a> Stage<'a> {
     pub fn bank(&self, id: &str) -> Result<Bank<'a>> {
         let topology = self.topology();
         let issuer = topology.issuer(id)?;
-        Ok(Bank { issuer, app: BankApp::of(issuer, &topology.authority)? })
+        let app = BankApp::of(issuer, &topology.authority)?.noting(&self.network.secrets);
+        Ok(Bank { issuer, app })
     }
 
     /// The platform's numbers now.

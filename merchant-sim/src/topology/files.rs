@@ -5,6 +5,7 @@ mod banks;
 mod customers_file;
 mod issuer_file;
 mod platform_file;
+mod policy_table;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;

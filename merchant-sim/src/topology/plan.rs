@@ -6,10 +6,12 @@ use std::time::SystemTime;
 use acquirer::network::{Behaviour, test_cards as network_cards};
 use anyhow::{Context as _, Result};
 use certs::files::make_folder;
+use http::Uri;
 use mesh::identity::{Role, TrustDomain};
 
 use super::{
-    Acquirer, Amount, FORMAT, Issuer, Merchant, Operator, Outsiders, Platform, ServerFiles, TestCard, Topology,
+    Acquirer, Amount, FORMAT, Issuer, Merchant, Operator, Outsiders, Passkeys, Platform, ServerFiles, TestCard,
+    Topology,
 };
 use crate::pki::{self, Pki};
 use crate::process::ports::{self, Reserved};
@@ -178,6 +180,11 @@ fn issuer_place(
             .iter()
             .map(|(currency, minor_units)| Amount { currency: (*currency).to_owned(), minor_units: *minor_units })
             .collect(),
+        policy: issuer.policy,
+        passkeys: passkeys(issuer.app_link)?,
+        feature_count: sample::FEATURE_COUNT,
+        vault_rotation_rate: sample::VAULT_ROTATION_RATE,
+        source_failures_max: sample::SOURCE_FAILURES_MAX,
         tls: pki.server(Role::Issuer, issuer.id)?,
         signing: pki.signing(Role::Issuer, issuer.id)?,
         customers_file: files.config.with_file_name("customers.toml"),
@@ -185,6 +192,13 @@ fn issuer_place(
         customers: customers::of(issuer, index, &cards),
         load_customers: customers::for_load(issuer, index, wishes.load_customers),
     })
+}
+
+/// A bank's passkeys are good on the pages of its app link.
+fn passkeys(app_link: &str) -> Result<Passkeys> {
+    let link: Uri = app_link.parse().with_context(|| format!("{app_link} is no address"))?;
+    let host = link.host().with_context(|| format!("{app_link} has no host"))?;
+    Ok(Passkeys { relying_party_id: host.to_owned(), origin: format!("https://{host}") })
 }
 
 fn merchant_place(pki: &Pki, ports: &mut Ports, merchant: &sample::Merchant) -> Result<Merchant> {
@@ -200,6 +214,7 @@ fn merchant_place(pki: &Pki, ports: &mut Ports, merchant: &sample::Merchant) -> 
         currency: merchant.currency.to_owned(),
         order_max: merchant.order_max,
         day_max: merchant.day_max,
+        demand: merchant.demand,
         tls: pki.server(Role::Merchant, merchant.id)?,
     })
 }

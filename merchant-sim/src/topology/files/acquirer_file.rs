@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::{Address, Membership, Store, Telemetry, Tls, Vault, listen, membership, telemetry, tls};
-use crate::topology::{Acquirer, KeyPair, Merchant, Topology};
+use crate::topology::{Acquirer, Demand, KeyPair, Merchant, Topology};
 
 #[derive(Serialize)]
 pub(super) struct File {
@@ -19,7 +19,20 @@ pub(super) struct File {
     platform: Membership,
     page: Page,
     telemetry: Telemetry,
+    authentication: Authentication,
     merchant: Vec<MerchantTable>,
+}
+
+#[derive(Serialize)]
+struct Authentication {
+    rules: Vec<Rule>,
+}
+
+#[derive(Serialize)]
+struct Rule {
+    category_codes: [String; 1],
+    kinds: u32,
+    consent: bool,
 }
 
 #[derive(Serialize)]
@@ -56,6 +69,10 @@ struct Currency {
 pub(super) fn describe(topology: &Topology, acquirer: &Acquirer) -> Result<File> {
     let app_link = &topology.issuers.first().context("a network needs an issuer")?.app_link;
     let merchants = topology.merchants.iter().filter(|merchant| merchant.acquirer == acquirer.id);
+    let rules = merchants.clone().filter_map(|merchant| {
+        let Demand { kinds, consent } = merchant.demand?;
+        Some(Rule { category_codes: [merchant.category_code.clone()], kinds, consent })
+    });
     Ok(File {
         acquirer_id: acquirer.id.clone(),
         trust_domain: topology.trust_domain.clone(),
@@ -72,6 +89,7 @@ pub(super) fn describe(topology: &Topology, acquirer: &Acquirer) -> Result<File>
             bank_picker: topology.platform.pages.clone(),
         },
         telemetry: telemetry(topology),
+        authentication: Authentication { rules: rules.collect() },
         merchant: merchants.map(merchant_table).collect(),
     })
 }

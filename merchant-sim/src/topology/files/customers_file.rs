@@ -18,6 +18,7 @@ struct CustomerTable<'a> {
     national_id: &'a str,
     user_code: &'a str,
     password: &'a str,
+    activation_code: &'a str,
     accounts: Vec<AccountTable<'a>>,
     cards: Vec<CardTable<'a>>,
 }
@@ -57,6 +58,7 @@ fn customer_table(customer: &Customer) -> CustomerTable<'_> {
         national_id: &customer.national_id,
         user_code: &customer.user_code,
         password: &customer.password,
+        activation_code: &customer.activation_code,
         accounts: customer.accounts.iter().map(account_table).collect(),
         cards: customer.accounts.iter().flat_map(cards_of).collect(),
     }

@@ -1,9 +1,11 @@
 //! An issuer's configuration.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Address, Directory, Membership, Store, Telemetry, Tls, Vault, listen, membership, telemetry, tls};
+use super::{Address, Directory, Membership, Store, Telemetry, Tls, listen, membership, policy_table, telemetry, tls};
 use crate::topology::{Issuer, KeyPair, NextHop, Topology};
 
 #[derive(Serialize)]
@@ -15,7 +17,11 @@ pub(super) struct File {
     listen: Listen,
     tls: Tls,
     signing: KeyPair,
-    vault: Vault,
+    vault: IssuerVault,
+    auth: Auth,
+    features: Features,
+    policy: policy_table::Table,
+    passkeys: Passkeys,
     #[serde(skip_serializing_if = "Option::is_none")]
     directory: Option<Directory>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,6 +33,28 @@ pub(super) struct File {
 #[derive(Serialize)]
 struct Listen {
     devices: Address,
+}
+
+#[derive(Serialize)]
+struct IssuerVault {
+    keys: PathBuf,
+    rotation_rate: u32,
+}
+
+#[derive(Serialize)]
+struct Auth {
+    source_failures_max: u32,
+}
+
+#[derive(Serialize)]
+struct Features {
+    count: u32,
+}
+
+#[derive(Serialize)]
+struct Passkeys {
+    relying_party_id: String,
+    origins: Vec<String>,
 }
 
 /// With which it serves: with the operator's directory where it calls acquirers directly, with the
@@ -50,7 +78,14 @@ pub(super) fn to_import(topology: &Topology, issuer: &Issuer) -> Result<File> {
         listen: Listen { devices: listen(&issuer.endpoint)? },
         tls: tls(topology, &issuer.tls),
         signing: issuer.signing.clone(),
-        vault: Vault { keys: issuer.files.keys.clone() },
+        vault: IssuerVault { keys: issuer.files.keys.clone(), rotation_rate: issuer.vault_rotation_rate },
+        auth: Auth { source_failures_max: issuer.source_failures_max },
+        features: Features { count: issuer.feature_count },
+        policy: policy_table::describe(issuer.policy),
+        passkeys: Passkeys {
+            relying_party_id: issuer.passkeys.relying_party_id.clone(),
+            origins: vec![issuer.passkeys.origin.clone()],
+        },
         directory: Some(Directory { file: topology.directory.clone() }),
         platform: None,
         store: Store { folder: issuer.files.data.clone() },

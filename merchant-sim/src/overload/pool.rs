@@ -1,0 +1,45 @@
+//! Orders that are there before anybody pays them.
+
+use std::collections::VecDeque;
+
+use anyhow::{Context as _, Result};
+use tokio::task::JoinSet;
+
+use crate::sample::CURRENCY;
+use crate::shop::{Placed, Shop};
+use crate::topology::Topology;
+
+/// How many orders are asked for at one time: far below what the acquirer sheds.
+const AT_ONCE: usize = 32;
+
+/// What each order is over, in minor units: the least, so that limits last.
+const AMOUNT: i64 = 1;
+
+/// What is ready to be used, oldest first.
+pub(super) type Pool<T> = VecDeque<T>;
+
+/// The shop that sells: its currency is the payers', and a password is enough.
+pub(super) fn shop(topology: &Topology) -> Result<Shop> {
+    let fits = topology.merchants.iter().find(|shop| shop.currency == CURRENCY && shop.demand.is_none());
+    Shop::new(topology, fits.context("the network has no shop for the payers")?)
+}
+
+/// Has orders made until there are so many units.
+pub(super) async fn fill<T>(
+    pool: &mut Pool<T>,
+    count: usize,
+    shop: &Shop,
+    mut prepare: impl FnMut(Placed) -> Result<T>,
+) -> Result<()> {
+    let mut placing = JoinSet::new();
+    while pool.len() < count {
+        while placing.len() < AT_ONCE {
+            let shop = shop.clone();
+            placing.spawn(async move { shop.place(AMOUNT).await });
+        }
+        let placed =
+            placing.join_next().await.context("nothing was placed")?.context("placing an order panicked")??;
+        pool.push_back(prepare(placed)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,228 @@
+//! What the levels say together, and whether it is what is promised.
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{Outcome, as_float};
+use super::servers::{LOAD, Usage};
+use super::{GOODPUT_SHARE_MIN, MEMORY_GROWTH_MIB_MAX, Path, plot};
+use crate::console::{Console, Style, column};
+
+/// One level of load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Level {
+    /// How many times what is carried.
+    pub times: u32,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What each process used.
+    pub usage: Vec<Usage>,
+}
+
+/// One path under all levels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Which.
+    pub path: Path,
+    /// Who had which processors, in words.
+    pub processors: String,
+    /// How many a second the closed loop had done.
+    pub carried: f64,
+    /// The levels, the lowest first.
+    pub levels: Vec<Level>,
+    /// The servers that the load goes to.
+    pub loaded: Vec<String>,
+}
+
+/// The figures that are promised, of one path or the worst of several.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Figures {
+    share: f64,
+    p99_ms: f64,
+    growth_mib: f64,
+}
+
+impl Report {
+    /// What is not as it should be; nothing where all is.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let Figures { share, growth_mib, .. } = self.figures();
+        let mut problems = Vec::new();
+        let mut check = |is_good: bool, words: String| {
+            if !is_good {
+                problems.push(format!("{}: {words}", self.path.unit()));
+            }
+        };
+        check(share >= GOODPUT_SHARE_MIN, format!("goodput fell to {:.0} % of its peak", share * 100.0));
+        check(growth_mib <= MEMORY_GROWTH_MIB_MAX, format!("a server's memory grew by {growth_mib:.0} MiB"));
+        for Level { times, outcome, .. } in &self.levels {
+            let bound = self.path.p99_max().as_secs_f64() * 1e3;
+            check(outcome.p99_ms <= bound, format!("p99 at {times}x is {:.0} ms, over {bound:.0}", outcome.p99_ms));
+            check(
+                outcome.refused_bare == 0,
+                format!("{} refusals at {times}x without RetryInfo", outcome.refused_bare),
+            );
+            let why = outcome.first_failure.as_deref().unwrap_or_default();
+            check(outcome.failed == 0, format!("{} failed at {times}x: {why}", outcome.failed));
+            // Work that nobody waits for any more when it is done is what an overload must not turn into.
+            let late = as_float(outcome.late) <= as_float(outcome.begun) / 100.0;
+            check(late, format!("{} had no answer in time at {times}x", outcome.late));
+        }
+        problems
+    }
+
+    fn figures(&self) -> Figures {
+        let goodput = |level: &Level| level.outcome.goodput();
+        let peak = self.levels.iter().map(goodput).fold(self.carried, f64::max);
+        let last = self.levels.last();
+        Figures {
+            share: last.map_or(0.0, goodput) / peak.max(f64::MIN_POSITIVE),
+            p99_ms: last.map_or(0.0, |level| level.outcome.p99_ms),
+            growth_mib: self.loaded.iter().map(|server| self.growth_mib(server)).fold(0.0, f64::max),
+        }
+    }
+
+    /// From the end of the first level to the highest since.
+    fn growth_mib(&self, server: &str) -> f64 {
+        let of_level =
+            |level: &Level| level.usage.iter().find(|usage| usage.name == server).map(|u| u.memory_mib.clone());
+        let mut levels = self.levels.iter().filter_map(of_level);
+        let before = levels.next().and_then(|memory| memory.last().copied()).unwrap_or_default();
+        levels.flatten().fold(before, f64::max) - before
+    }
+}
+
+/// Shows everything, and last the worst of the figures that are promised.
+pub fn show(reports: &[Report], console: &Console) {
+    for report in reports {
+        show_one(report, console);
+    }
+    let mut problems = reports.iter().flat_map(Report::problems).peekable();
+    if problems.peek().is_some() {
+        console.heading("Not as it should be");
+        problems.for_each(|problem| console.line(console.paint(Style::Bad, &problem)));
+    }
+    let all = reports.iter().map(Report::figures);
+    let worst = all.reduce(|one, other| Figures {
+        share: one.share.min(other.share),
+        p99_ms: one.p99_ms.max(other.p99_ms),
+        growth_mib: one.growth_mib.max(other.growth_mib),
+    });
+    if let Some(worst) = worst {
+        console.line("");
+        console.line(in_words("overload", worst));
+    }
+}
+
+fn in_words(what: &str, Figures { share, p99_ms, growth_mib }: Figures) -> String {
+    format!(
+        "{what}: goodput at 10x is {:.0} % of its peak, p99 {p99_ms:.0} ms, memory +{growth_mib:.0} MiB",
+        share * 100.0
+    )
+}
+
+fn show_one(report: &Report, console: &Console) {
+    let unit = report.path.unit();
+    console.heading(&format!("Overload by {unit}"));
+    console.line(format!(
+        "Carried: {:.0} {unit} a second, one after another by each caller; {}",
+        report.carried, report.processors
+    ));
+    console.line("");
+    let head = [
+        "load",
+        "offered/s",
+        "done/s",
+        "of peak",
+        "p50 ms",
+        "p99 ms",
+        "refused/s",
+        "p99 ms",
+        "late",
+        "failed",
+        "held back",
+    ];
+    let head: String = head.iter().map(|name| format!("{name:>10}")).collect();
+    console.line(console.paint(Style::Faint, &head));
+    let peak = report.levels.iter().map(|level| level.outcome.goodput()).fold(report.carried, f64::max);
+    for Level { times, outcome, .. } in &report.levels {
+        console.line(format!(
+            "{:>10}{:>10.0}{:>10.0}{:>9.0}%{:>10.1}{:>10.1}{:>10.0}{:>10.1}{:>10}{:>10}{:>10}",
+            format!("{times}x"),
+            outcome.offered(),
+            outcome.goodput(),
+            100.0 * outcome.goodput() / peak,
+            outcome.p50_ms,
+            outcome.p99_ms,
+            as_float(outcome.refused) / outcome.seconds,
+            outcome.refused_p99_ms,
+            outcome.late,
+            outcome.failed,
+            outcome.held_back,
+        ));
+    }
+    console.line("");
+    let head = "processors used, and memory in MiB at the end";
+    console.line(console.paint(Style::Faint, &format!("{}{head}", column("", 18))));
+    for server in report.loaded.iter().map(String::as_str).chain([LOAD]) {
+        let cell = |level: &Level| {
+            let usage = level.usage.iter().find(|usage| usage.name == server);
+            usage.map_or_else(String::new, |usage| {
+                format!("{:>8.2} {:>6.0}", usage.processors, usage.memory_mib.last().copied().unwrap_or_default())
+            })
+        };
+        let cells: String = report.levels.iter().map(cell).collect();
+        console.line(format!("{}{cells}", column(server, 18)));
+    }
+    console.line("");
+    plot::lines(report).iter().for_each(|line| console.line(line));
+    console.line("");
+    console.line(in_words(unit, report.figures()));
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A report in which all is well.
+    pub(in super::super) fn sound() -> Report {
+        let level = |times: u32, good: u64| Level {
+            times,
+            outcome: Outcome { seconds: 10.0, begun: good, good, p99_ms: 200.0, ..Outcome::default() },
+            usage: vec![Usage { name: "a".to_owned(), processors: 1.0, memory_mib: vec![50.0, 60.0] }],
+        };
+        let levels = vec![level(1, 10_000), level(2, 9_900), level(5, 9_500), level(10, 9_000)];
+        Report {
+            path: Path::Authorize,
+            processors: String::new(),
+            carried: 1_000.0,
+            levels,
+            loaded: vec!["a".to_owned()],
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Level)) -> Vec<String> {
+        let mut report = sound();
+        if let Some(last) = report.levels.last_mut() {
+            change(last);
+        }
+        report.problems()
+    }
+
+    #[test]
+    fn each_promise_is_checked() {
+        assert_eq!(sound().problems(), Vec::<String>::new());
+        assert_eq!(changed(|level| level.outcome.good = 7_900), ["authorizations: goodput fell to 79 % of its peak"]);
+        assert_eq!(changed(|level| level.outcome.p99_ms = 1_001.0).len(), 1);
+        assert_eq!(changed(|level| level.outcome.refused_bare = 1).len(), 1);
+        assert_eq!(changed(|level| level.outcome.failed = 1).len(), 1);
+        assert_eq!(changed(|level| level.outcome.late = 91).len(), 1);
+        let grown = changed(|level| level.usage.iter_mut().for_each(|usage| usage.memory_mib.push(157.0)));
+        assert_eq!(grown, ["authorizations: a server's memory grew by 97 MiB"]);
+    }
+
+    #[test]
+    fn the_last_line_has_the_figures() {
+        let words = in_words("overload", sound().figures());
+        assert_eq!(words, "overload: goodput at 10x is 90 % of its peak, p99 200 ms, memory +0 MiB");
+    }
+}
