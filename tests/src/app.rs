@@ -57,7 +57,7 @@ impl App {
     /// # Errors
     /// What the issuer says against the order.
     pub async fn sign_in(&self, customer: &Customer, order: &pb::Signed) -> Result<Session, Status> {
-        let begin = pb::StartAuthenticationRequest { order: Some(order.clone()) };
+        let begin = pb::StartAuthenticationRequest { order: Some(order.clone()), ..Default::default() };
         let begun = self.auth.clone().start_authentication(within(begin, PATIENCE)).await?.into_inner();
         let proof = Some(Proof::Knowledge(pb::KnowledgeProof {
             national_id: customer.national_id(),
@@ -76,7 +76,7 @@ impl App {
 
 impl Session {
     async fn options(&self) -> Vec<pb::CardOption> {
-        let request = pb::ListCardOptionsRequest { session_token: self.token.clone() };
+        let request = pb::ListCardOptionsRequest { session_token: self.token.clone(), session_use: None };
         let options = self.app.cards.clone().list_card_options(within(request, PATIENCE)).await;
         options.unwrap().into_inner().card_options
     }
@@ -107,6 +107,7 @@ impl Session {
             card_option_id: option.card_option_id.clone(),
             ticket,
             consent: None,
+            session_use: None,
         };
         self.app.cards.clone().submit_charge(within(request, PATIENCE)).await?;
         Ok(Charge { session: self.clone(), id })
@@ -116,14 +117,22 @@ impl Session {
 impl Charge {
     /// The charge as it stands.
     pub async fn look(&self) -> pb::Charge {
-        let request = pb::GetChargeRequest { session_token: self.session.token.clone(), charge_id: self.id.clone() };
+        let request = pb::GetChargeRequest {
+            session_token: self.session.token.clone(),
+            charge_id: self.id.clone(),
+            session_use: None,
+        };
         let found = self.session.app.cards.clone().get_charge(within(request, PATIENCE)).await;
         found.unwrap().into_inner().charge.unwrap()
     }
 
     /// Waits until the charge is final.
     pub async fn end(&self) -> pb::Charge {
-        let request = pb::WatchChargeRequest { session_token: self.session.token.clone(), charge_id: self.id.clone() };
+        let request = pb::WatchChargeRequest {
+            session_token: self.session.token.clone(),
+            charge_id: self.id.clone(),
+            session_use: None,
+        };
         let mut stream = self.session.app.cards.clone().watch_charge(request).await.unwrap().into_inner();
         loop {
             let change = soon("the charge's end", stream.message()).await.unwrap();

@@ -73,6 +73,12 @@ impl Customer {
         format!("correct horse {}", self.number)
     }
 
+    /// The activation code that the bank gave by another way.
+    #[must_use]
+    pub fn activation_code(&self) -> String {
+        format!("CODE-{:04}-{:04}", self.bin % 10_000, self.number)
+    }
+
     /// The bank's id of the account.
     #[must_use]
     pub fn account(&self) -> String {
@@ -103,11 +109,12 @@ pub async fn import(network: &Network, config: &str, customers: &[Customer]) {
         write!(
             text,
             "[[customers]]\nid = \"customer-{number}\"\nname = \"Customer {number}\"\nnational_id = \"{}\"\n\
-             user_code = \"{}\"\npassword = \"{}\"\n[[customers.accounts]]\nid = \"{account}\"\nkind = \"credit\"\n\
+             user_code = \"{}\"\npassword = \"{}\"\nactivation_code = \"{}\"\n[[customers.accounts]]\nid = \"{account}\"\nkind = \"credit\"\n\
              currency = \"TWD\"\nlimit_minor_units = {FUNDS}\n",
             customer.national_id(),
             customer.user_code(),
             customer.password(),
+            customer.activation_code(),
             number = customer.number,
             account = customer.account(),
         )

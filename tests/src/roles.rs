@@ -41,10 +41,16 @@ currencies = [{{ code = "TWD", order_max_minor_units = 1000000000 }}]
     )
 }
 
-/// Joins an issuer and writes its vault's key. Returns its configuration file's text. A lost result is
-/// asked for within milliseconds, so that a test needn't wait for it.
+/// Joins an issuer at which one kind of proof pays. Returns its configuration file's text.
 #[must_use]
 pub fn issuer(network: &Network, id: &str) -> String {
+    issuer_without_policy(network, id) + "[policy]\nprofile = \"one_factor\"\n"
+}
+
+/// Joins an issuer and writes its vault's key. Returns its configuration file's text, to which its policy can be
+/// added. A lost result is asked for within milliseconds, so that a test needn't wait for it.
+#[must_use]
+pub fn issuer_without_policy(network: &Network, id: &str) -> String {
     network.join(Role::Issuer, id);
     network.write_secret(&format!("{id}.kek"), &format!("1:{}\n", "7f".repeat(32)));
     format!(

@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, path::Path, sync::Arc};
 
 use mesh::{
     boot::{Context, Failure, Listeners, RoleConfig},
-    clock::{SystemClock, SystemEntropy},
+    clock::{Clock, SystemClock, SystemEntropy},
     telemetry::Metrics,
 };
 use tokio::task::JoinHandle;
@@ -42,8 +42,16 @@ impl<C: RoleConfig> Bound<C> {
         self.listeners.address(port).unwrap()
     }
 
-    /// Runs the role. A call to one of its ports waits until it is ready.
+    /// Runs the role by the machine's clock. A call to one of its ports waits until it is ready.
     pub fn run<F>(self, run: impl FnOnce(C, Context) -> F) -> Running
+    where
+        F: Future<Output = Result<(), Failure>> + Send + 'static,
+    {
+        self.run_by(Arc::new(SystemClock::new()), run)
+    }
+
+    /// Runs the role by this clock.
+    pub fn run_by<F>(self, clock: Arc<dyn Clock>, run: impl FnOnce(C, Context) -> F) -> Running
     where
         F: Future<Output = Result<(), Failure>> + Send + 'static,
     {
@@ -52,7 +60,7 @@ impl<C: RoleConfig> Bound<C> {
         let context = Context {
             listeners: self.listeners,
             stop: stop.clone(),
-            clock: Arc::new(SystemClock::new()),
+            clock,
             entropy: Arc::new(SystemEntropy::new()),
             metrics: metrics.clone(),
         };
