@@ -16,6 +16,14 @@ sandbox DIR="sandbox" *ARGS:
 bench *ARGS:
     cargo run -q --release -p merchant-sim -- bench {{ARGS}}
 
+# Measure sign-ins per second with each credential, and the bank's CPU for each (release build)
+bench-sign-in *ARGS:
+    cargo run -q --release -p merchant-sim -- bench --sign-in {{ARGS}}
+
+# Time the answers to wrong proofs and see that nobody can tell which was wrong (release build)
+timing *ARGS:
+    cargo run -q --release -p merchant-sim -- timing {{ARGS}}
+
 # Measure the platform's relay beside HAProxy and Envoy (release build; needs .ci/install bench)
 bench-relay *ARGS:
     cargo build -q --release -p platform -p merchant-sim
@@ -52,15 +60,48 @@ canary *ARGS:
 crash *ARGS:
     cargo run -q -p merchant-sim -- crash {{ARGS}}
 
+# Check the protocol's model exhaustively, and that it finds every seeded mistake
+model *ARGS:
+    cargo run -q -p protocol-model -- {{ARGS}}
+
+# Play the real code of every role under one seeded scheduler, with every fault there is
+sim SEEDS="2000" *ARGS:
+    cargo run -q -p simulation -- --seeds {{SEEDS}} {{ARGS}}
+
+# Cut the power of a real file system under the store, again and again (needs root)
+power-loss TRIALS="20":
+    cargo run -q -p mesh --example power_loss -- --trials {{TRIALS}}
+
+# Open what a power cut could have left of the store, cut at every write (needs strace)
+crash-images IMAGES="10000":
+    cargo run -q -p mesh --example power_loss -- --images {{IMAGES}}
+
+# Measure how long the store takes to open, and how much memory
+store-recovery RECORDS="1000000":
+    cargo run -q -p mesh --example store_recovery -- --records {{RECORDS}}
+
+# Show that retention bounds the stores' size over a week of traffic (release build)
+retention PER_DAY="20000":
+    cargo run -q --release -p issuer --example scale week {{PER_DAY}}
+    cargo run -q --release -p acquirer --example scale week {{PER_DAY}}
+
+# Measure a start over so many finished orders and charges: seconds and memory (release build)
+restart +COUNTS="0 100000 1000000":
+    cargo run -q --release -p issuer --example scale restart {{COUNTS}}
+    cargo run -q --release -p acquirer --example scale restart {{COUNTS}}
+
+# Feed hostile bytes to every decoder and every RPC
+fuzz SECONDS="60" *ARGS:
+    cargo run -q -p fuzz -- --seconds {{SECONDS}} {{ARGS}}
+
 # Watch with strace that a result reaches the disk before it is sent (needs strace)
 durability:
     CI=true cargo test -q -p merchant-sim --test durability
     @echo "durability: every result was synced before it was sent"
 
-# Play hostile platforms and members against the real servers
-hostile:
-    cargo test -q -p tests --test hostile_platform --test hostile_members
-    @echo "hostile: nothing was learned and no money moved"
+# Play every table of attacks (hostile platforms, members and customers) against the real servers
+attacks:
+    cargo run -q -p tests --bin attacks
 
 # Let buf, a client that is none of ours, list, describe and call (needs buf)
 reflection:
