@@ -6,7 +6,7 @@
 //! - **Identity and trust:** [`identity`], [`directory`], [`signing`], [`sealing`], [`secret`], [`tls`].
 //! - **Speaking:** [`serve`], [`channel`], [`access`], [`status`].
 //! - **Remembering:** [`store`].
-//! - **Being a process:** [`boot`], [`config`], [`telemetry`], [`admin`], [`clock`].
+//! - **Being a process:** [`boot`], [`config`], [`telemetry`], [`admin`], [`operate`], [`clock`].
 
 pub mod access;
 pub mod admin;
@@ -18,6 +18,7 @@ pub mod config;
 mod cork;
 pub mod directory;
 pub mod identity;
+pub mod operate;
 pub mod sealing;
 pub mod secret;
 pub mod serve;

@@ -21,6 +21,7 @@ mod pipeline;
 mod queue;
 mod station;
 mod unary;
+mod vitals;
 mod workers;
 
 pub use deadline::Deadline;
@@ -30,6 +31,7 @@ pub use workers::Workers;
 
 use crate::access::AccessTable;
 use crate::clock::{Entropy, SystemEntropy};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::tls::ServerTls;
 use accept::Acceptor;
@@ -41,8 +43,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
+use vitals::{Needs, Vitals};
 
 /// Where a request's connection comes from; in the extensions of every request, beside
 /// `Arc<Peer>` on a mutual port.
@@ -89,6 +91,7 @@ pub struct Server {
     metrics: Metrics,
     entropy: Arc<dyn Entropy>,
     health: Option<HealthReporter>,
+    needs: Option<Needs>,
     unary: Vec<Arc<dyn UnaryBytes>>,
     workers: Option<Workers>,
 }
@@ -110,6 +113,7 @@ impl Server {
             metrics: Metrics::new(),
             entropy: Arc::new(SystemEntropy::new()),
             health: Some(reporter),
+            needs: None,
             unary: Vec::new(),
             workers: None,
         }
@@ -129,6 +133,7 @@ impl Server {
             metrics: Metrics::new(),
             entropy: Arc::new(SystemEntropy::new()),
             health: None,
+            needs: None,
             unary: Vec::new(),
             workers: None,
         }
@@ -198,6 +203,14 @@ impl Server {
         self
     }
 
+    /// Health says NOT_SERVING of the port's services, but those in `without`, for as long as the store can't work:
+    /// it has no room, has halted, or is closed. Of the server as a whole it says so where no service is left.
+    #[must_use]
+    pub fn needs_store(mut self, store: Arc<dyn Store>, without: &'static [&'static str]) -> Self {
+        self.needs = Some(Needs { store, without });
+        self
+    }
+
     /// The health of the services on this port, for a role that has more to say about it than
     /// "serving until it drains". `None` on an HTTPS port.
     #[must_use]
@@ -217,12 +230,12 @@ impl Server {
     /// end with `UNAVAILABLE`, calls in flight may finish within [`Limits::drain`], and what is left
     /// is cut.
     pub async fn serve(self, stop: CancellationToken) -> Drained {
-        let services: Vec<&'static str> = match &self.kind {
-            Kind::Grpc(table) => table.services().into_iter().collect(),
-            Kind::Http => Vec::new(),
+        let vitals = match (&self.kind, self.health) {
+            (Kind::Grpc(table), Some(health)) => Some(Vitals::new(self.name, health, table.services(), self.needs)),
+            (Kind::Grpc(_) | Kind::Http, _) => None,
         };
+        let vitals = vitals.map(Arc::new);
         descriptors::make_room(self.name, self.limits.connections_max);
-        report(self.health.as_ref(), &services, ServingStatus::Serving).await;
         let drain = CancellationToken::new();
         let threads: Vec<Option<Handle>> = match &self.workers {
             Some(workers) => workers.handles().iter().cloned().map(Some).collect(),
@@ -247,8 +260,11 @@ impl Server {
         };
         let stations = threads.into_iter().map(station).collect();
         let acceptor = Acceptor::new(self.name, self.tls.clone(), self.limits, &self.metrics, stations);
+        let looking = stop.child_token();
+        let followed = vitals::begin(vitals.clone(), looking.clone()).await;
         acceptor.accept_until(&self.listener, &stop, &drain).await;
-        report(self.health.as_ref(), &services, ServingStatus::NotServing).await;
+        looking.cancel();
+        vitals::end(vitals, followed).await;
         // Balancers that look at the health service get their time before the port closes.
         if !self.limits.drain_notice.get().is_zero() {
             let notice = CancellationToken::new();
@@ -265,13 +281,5 @@ impl Server {
         let cut = acceptor.finish(self.limits.drain.get()).await;
         tracing::info!(port = self.name, cut, "drained");
         Drained { cut }
-    }
-}
-
-async fn report(health: Option<&HealthReporter>, services: &[&'static str], status: ServingStatus) {
-    let Some(health) = health else { return };
-    health.set_service_status("", status).await;
-    for service in services {
-        health.set_service_status(service, status).await;
     }
 }

@@ -20,6 +20,11 @@ use tokio_util::task::TaskTracker;
 /// left, and then it must not spin.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
+/// The share of the handshakes under way that one address may have, so that somebody who begins them and says
+/// nothing more keeps nobody else out. A whole company behind one address still gets in: a handshake takes an
+/// honest client a few round trips.
+const HANDSHAKES_PER_ADDRESS_DIVISOR: usize = 4;
+
 /// How often it is logged that accepting goes on failing.
 const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
@@ -31,6 +36,7 @@ pub(super) struct Acceptor {
     slots: Arc<Semaphore>,
     addresses: Arc<Addresses>,
     handshakes: Arc<Semaphore>,
+    handshakes_by_address: Arc<Addresses>,
     cuts: Cuts,
     tasks: TaskTracker,
     /// Cancelled to cut what is left after draining. Each connection has a child of it.
@@ -65,6 +71,7 @@ impl Acceptor {
             slots: permits(limits.connections_max),
             addresses: Addresses::new(limits.connections_per_address_max),
             handshakes: permits(limits.handshakes_max),
+            handshakes_by_address: Addresses::new(limits.handshakes_max.div_ceil(HANDSHAKES_PER_ADDRESS_DIVISOR)),
             cuts: Cuts::new(name, metrics),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
@@ -125,7 +132,11 @@ impl Acceptor {
         let slot = permit(&self.slots, &self.refused_full)?;
         let address = self.addresses.place(remote.ip()).or_else(|| self.refuse(remote, &self.refused_address))?;
         let handshake = match &self.tls {
-            Some(_) => Some(permit(&self.handshakes, &self.refused_handshakes)?),
+            Some(_) => {
+                let own = self.handshakes_by_address.place(remote.ip());
+                let own = own.or_else(|| self.refuse(remote, &self.refused_handshakes))?;
+                Some(HandshakePlace { _all: permit(&self.handshakes, &self.refused_handshakes)?, _own: own })
+            }
             None => None,
         };
         Some(Places { slot, address, handshake })
@@ -193,7 +204,13 @@ impl Acceptor {
 struct Places {
     slot: OwnedSemaphorePermit,
     address: AddressPlace,
-    handshake: Option<OwnedSemaphorePermit>,
+    handshake: Option<HandshakePlace>,
+}
+
+/// One handshake's place among all and among those of its address, until it is dropped.
+pub(super) struct HandshakePlace {
+    _all: OwnedSemaphorePermit,
+    _own: AddressPlace,
 }
 
 /// Says that accepting fails: at once, then once in a while, and that it is over.

@@ -25,14 +25,12 @@ const ANSWERS_MIN: u32 = 8;
 /// How many times as long as at rest most answers may take.
 const SLOWER_MAX: u32 = 3;
 
-/// What is left of the limit when most answers take too long, in percent.
-const KEPT_PERCENT: usize = 85;
+/// What is left, in percent, of what was in hand when most answers took too long: as much as would have been
+/// answered in time, within these bounds, so that one look at it neither changes nothing nor everything.
+const KEPT_PERCENT: std::ops::RangeInclusive<u128> = 50..=85;
 
 /// The share of itself by which the limit grows.
 const GROWTH_DIVISOR: usize = 16;
-
-/// A limit begins at this share of the most that it can be.
-const FIRST_DIVISOR: usize = 4;
 
 /// A call that was taken back sooner than this says nothing about how long answers take.
 const TELLING: Duration = Duration::from_millis(100);
@@ -46,6 +44,8 @@ pub(super) struct Adaptive {
     limit: AtomicUsize,
     in_hand: AtomicUsize,
     window: Mutex<Window>,
+    #[cfg(test)]
+    began: Instant,
 }
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct Window {
     since: Instant,
     times: Times,
     in_hand_most: usize,
-    /// The median while few were in hand.
+    /// The median while few were in hand, or what it can't be more than.
     at_rest: Option<Duration>,
 }
 
@@ -61,29 +61,37 @@ struct Window {
 #[derive(Debug)]
 pub(super) struct InHand {
     calls: Arc<Adaptive>,
-    arrived: Instant,
+    since: Instant,
     is_done: bool,
 }
 
 impl Adaptive {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
-        let most = limits.requests_max;
+        // An RPC whose calls hang must leave some room to the others.
+        let most = (limits.requests_max * 3).div_ceil(4);
         let least = limits.requests_min.min(most);
         let window = Window { since: Instant::now(), times: Times::default(), in_hand_most: 0, at_rest: None };
         Arc::new(Self {
             least,
             most,
             answer_time: limits.answer_time.get(),
-            limit: AtomicUsize::new((most / FIRST_DIVISOR).max(least)),
+            limit: AtomicUsize::new(most),
             in_hand: AtomicUsize::new(0),
             window: Mutex::new(window),
+            #[cfg(test)]
+            began: Instant::now(),
         })
     }
 
-    /// Takes one more in hand, if it is worth it.
-    pub(super) fn take(self: &Arc<Self>, arrived: Instant) -> Option<InHand> {
+    /// Whether one more isn't worth it now.
+    pub(super) fn is_full(&self) -> bool {
+        self.in_hand.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Takes one more in hand, whose message is all there, if it is worth it.
+    pub(super) fn take(self: &Arc<Self>, now: Instant) -> Option<InHand> {
         let before = self.in_hand.fetch_add(1, Ordering::Relaxed);
-        let call = InHand { calls: Arc::clone(self), arrived, is_done: false };
+        let call = InHand { calls: Arc::clone(self), since: now, is_done: false };
         // One that is not taken says nothing about how long answers take either.
         if before < self.limit.load(Ordering::Relaxed) { Some(call) } else { None }
     }
@@ -97,7 +105,10 @@ impl Adaptive {
         }
         let median = window.times.median();
         let in_hand = window.in_hand_most;
-        if in_hand <= self.least {
+        // What is slow with so few in hand isn't slow because of how many they are; and what is faster than at
+        // rest, however many are in hand, shows that what was slow then has passed: else a load that never
+        // ceases would be judged for ever by a bad moment before it.
+        if in_hand <= self.least || window.at_rest.is_some_and(|at_rest| median < at_rest) {
             // Slowly, so that a hiccup isn't taken for the rule.
             let at_rest = window.at_rest.unwrap_or(median);
             window.at_rest = Some((at_rest * 7 + median) / 8);
@@ -107,7 +118,9 @@ impl Adaptive {
         drop(window);
         let limit = self.limit.load(Ordering::Relaxed);
         let next = if median > in_time {
-            limit.min(in_hand) * KEPT_PERCENT / 100
+            let percent = (in_time.as_micros() * 100 / median.as_micros().max(1))
+                .clamp(*KEPT_PERCENT.start(), *KEPT_PERCENT.end());
+            limit.min(in_hand) * usize::try_from(percent).unwrap_or(100) / 100
         } else if in_hand + in_hand / 8 >= limit {
             limit + limit / GROWTH_DIVISOR + 1
         } else {
@@ -128,7 +141,7 @@ impl Drop for InHand {
     fn drop(&mut self) {
         let in_hand = self.calls.in_hand.fetch_sub(1, Ordering::Relaxed);
         let now = Instant::now();
-        let took = now.saturating_duration_since(self.arrived);
+        let took = now.saturating_duration_since(self.since);
         if self.is_done || took >= TELLING {
             self.calls.note(took, in_hand, now);
         }
@@ -136,14 +149,20 @@ impl Drop for InHand {
 }
 
 /// How many answers took how long, by powers of the square root of two, from a tenth of a millisecond.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Times {
     count: u32,
     buckets: [u32; Self::BUCKETS],
 }
 
+impl Default for Times {
+    fn default() -> Self {
+        Self { count: 0, buckets: [0; Self::BUCKETS] }
+    }
+}
+
 impl Times {
-    const BUCKETS: usize = 32;
+    const BUCKETS: usize = 40;
     const FIRST: Duration = Duration::from_micros(100);
 
     fn add(&mut self, took: Duration) {
@@ -175,7 +194,7 @@ mod tests {
 
     fn calls() -> Arc<Adaptive> {
         let limits = Limits {
-            requests_max: 1_000,
+            requests_max: 1_333,
             requests_min: 10,
             answer_time: Period::new(Duration::from_millis(100)),
             ..Limits::default()
@@ -183,14 +202,14 @@ mod tests {
         Adaptive::new(&limits)
     }
 
-    /// Many windows in which answers take what the number in hand makes of them.
-    fn settle(calls: &Adaptive, windows: u32, time: impl Fn(usize) -> Duration) -> usize {
-        let begin = calls.window.lock().unwrap_or_else(PoisonError::into_inner).since;
-        for window in 1..=windows {
+    /// Many windows, from one on, in which answers take what the number in hand makes of them.
+    fn settle(calls: &Adaptive, windows: std::ops::Range<u32>, time: impl Fn(usize) -> Duration) -> usize {
+        let begin = calls.began;
+        for window in windows {
             // As many as are let in, as under overload.
             let in_hand = calls.limit.load(Ordering::Relaxed);
             for _ in 0..ANSWERS_MIN {
-                calls.note(time(in_hand), in_hand, begin + WINDOW * window);
+                calls.note(time(in_hand), in_hand, begin + WINDOW * (window + 1));
             }
         }
         calls.limit.load(Ordering::Relaxed)
@@ -202,36 +221,54 @@ mod tests {
 
     #[test]
     fn it_settles_where_most_answers_come_in_time() {
-        // A server that does one thousand a second: what is in hand takes as many milliseconds.
         let calls = calls();
-        let limit = settle(&calls, 200, |in_hand| ms(in_hand as u64));
+        // A server that does one thousand a second: what is in hand takes as many milliseconds.
+        let limit = settle(&calls, 0..200, |in_hand| ms(in_hand as u64));
         assert!((50..160).contains(&limit), "{limit}");
         // Twice the machine carries about twice as much.
-        let limit = settle(&calls, 200, |in_hand| ms(in_hand as u64 / 2));
+        let limit = settle(&calls, 200..400, |in_hand| ms(in_hand as u64 / 2));
         assert!((100..320).contains(&limit), "{limit}");
     }
 
     #[test]
     fn it_never_leaves_its_bounds() {
-        let only_few = settle(&calls(), 200, |in_hand| if in_hand > 10 { ms(10_000) } else { ms(1) });
-        assert!((10..=11).contains(&only_few), "{only_few}: it tries one more now and then");
-        assert_eq!(settle(&calls(), 200, |_| ms(1)), 1_000);
+        // Whatever is above the least ruins everything.
+        let limit = settle(&calls(), 0..200, |in_hand| ms(if in_hand > 10 { 10_000 } else { 1 }));
+        assert!((10..=12).contains(&limit), "{limit}");
+        assert_eq!(settle(&calls(), 0..200, |_| ms(1)), 1_000);
     }
 
     #[test]
-    fn what_is_always_slow_is_no_overload() {
+    fn what_is_slow_however_few_are_in_hand_is_no_overload() {
+        assert_eq!(settle(&calls(), 0..400, |_| ms(2_000)), 1_000);
+    }
+
+    #[test]
+    fn a_bad_moment_at_rest_is_forgotten_under_a_load_that_never_ceases() {
         let calls = calls();
-        let begin = Instant::now();
-        for window in 1..=50 {
-            (0..ANSWERS_MIN).for_each(|_| calls.note(ms(2_000), 5, begin + WINDOW * window));
+        // A neighbour hangs while hardly anybody asks.
+        let begin = calls.began;
+        for window in 1..=100 {
+            (0..ANSWERS_MIN).for_each(|_| calls.note(ms(2_000), 1, begin + WINDOW * window));
         }
-        assert_eq!(settle(&calls, 200, |_| ms(2_500)), 1_000);
+        // It has come back; from now on there is always more to do than can be done, first ten thousand a second,
+        // then one thousand.
+        assert_eq!(settle(&calls, 100..200, |in_hand| ms(in_hand as u64 / 10)), 1_000);
+        let limit = settle(&calls, 200..400, |in_hand| ms(in_hand as u64));
+        assert!((150..450).contains(&limit), "{limit}");
+    }
+
+    #[test]
+    fn a_limit_that_has_shrunk_grows_again_once_there_is_reason_to() {
+        let calls = calls();
+        assert_eq!(settle(&calls, 0..100, |in_hand| ms(if in_hand > 10 { 10_000 } else { 1 })), 11);
+        assert_eq!(settle(&calls, 100..300, |_| ms(1)), 1_000);
     }
 
     #[test]
     fn some_slow_answers_are_no_overload() {
         let calls = calls();
-        let begin = Instant::now();
+        let begin = Instant::now() + WINDOW;
         for window in 1..=200 {
             let now = begin + WINDOW * window;
             (0..8).for_each(|number| calls.note(ms(if number < 3 { 5_000 } else { 5 }), 900, now));
@@ -244,8 +281,8 @@ mod tests {
         let calls = calls();
         let now = Instant::now();
         let taken: Vec<InHand> = std::iter::from_fn(|| calls.take(now)).collect();
-        assert_eq!(taken.len(), 250);
-        assert_eq!(calls.in_hand.load(Ordering::Relaxed), 250);
+        assert_eq!(taken.len(), 1_000);
+        assert_eq!(calls.in_hand.load(Ordering::Relaxed), 1_000);
         drop(taken);
         assert!(calls.take(now).is_some());
         assert_eq!(calls.in_hand.load(Ordering::Relaxed), 0);

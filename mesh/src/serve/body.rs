@@ -1,7 +1,7 @@
 //! The bodies of requests and answers, with their limits.
 
 use crate::status::Refusal;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use proto::reason::Reason;
@@ -39,9 +39,9 @@ impl Limited {
         let Some(head) = &mut self.head else { return false };
         let missing = FRAME_BYTES - head.len();
         head.extend_from_slice(&data[..missing.min(data.len())]);
-        let Some(Ok(length)) = head.get(1..FRAME_BYTES).map(<[u8; 4]>::try_from) else { return false };
+        let Some(length) = announced(head) else { return false };
         self.head = None;
-        u32::from_be_bytes(length) as usize > self.limit
+        length > self.limit
     }
 }
 
@@ -70,6 +70,53 @@ impl HttpBody for Limited {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// Reads the whole body of a call with one message. It ends as [`Limited`] does where that is too large.
+pub(super) async fn read_whole(mut body: Incoming, limit: usize, is_grpc: bool) -> Result<Bytes, Refusal> {
+    let mut whole = Bytes::new();
+    let mut parts = BytesMut::new();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(|_| Refusal::fields([("", "the message was broken off")]))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + parts.len() + data.len() > limit + FRAME_BYTES {
+            return Err(too_large(limit));
+        }
+        // A message of the usual size comes in one piece, which then is neither copied nor moved.
+        if whole.is_empty() && parts.is_empty() {
+            whole = data;
+        } else {
+            parts.extend_from_slice(&std::mem::take(&mut whole));
+            parts.extend_from_slice(&data);
+        }
+        let head = if parts.is_empty() { &whole[..] } else { &parts[..] };
+        if is_grpc && announced(head).is_some_and(|length| length > limit) {
+            return Err(too_large(limit));
+        }
+    }
+    Ok(if parts.is_empty() { whole } else { parts.freeze() })
+}
+
+/// The length that the head of a message's frame names, once it is there.
+fn announced(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.get(1..FRAME_BYTES)?.try_into().ok()?;
+    Some(u32::from_be_bytes(length) as usize)
+}
+
+/// A request's body that has been read.
+pub(super) struct Buffered(pub(super) Option<Bytes>);
+
+impl HttpBody for Buffered {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One connection, from the handshake to its end.
 
 use super::RemoteAddr;
+use super::accept::HandshakePlace;
 use super::limits::Limits;
 use super::meter::{Abuse, Meter, Metered};
 use super::pipeline::{Activity, Caller, Pipeline};
@@ -19,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -43,7 +43,7 @@ pub(super) struct Accepted {
     pub(super) limits: Limits,
     pub(super) pipeline: Pipeline,
     /// Given back when the handshake is over.
-    pub(super) handshake: Option<OwnedSemaphorePermit>,
+    pub(super) handshake: Option<HandshakePlace>,
     pub(super) cuts: Cuts,
     pub(super) drain: CancellationToken,
     /// Cancelled to end this connection at once.

@@ -24,7 +24,7 @@ pub struct Limits {
     /// mobile provider's gateway may stand behind one address, and yet nobody alone fills the port.
     pub connections_per_address_max: usize,
     /// TLS handshakes under way at one time; one more is closed at once. Default 512: about what two cores
-    /// finish in the time that a caller waits for one.
+    /// finish in the time that a caller waits for one. One address may have a fourth of them.
     pub handshakes_max: usize,
     /// Short calls in hand at one time; one more is shed with `RESOURCE_EXHAUSTED`. Default 1,024:
     /// several times what two cores can work on, and at 64 KiB each still 64 MiB. It bounds the memory;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 mod frames;
 
-use frames::DataFrames;
+use frames::Frames;
 
 /// The bytes that a peer may send beyond what its requests and our answers explain: at once, and in each
 /// second. A ping of 17 bytes each second, or a window update for each of thousands of answers a second, is
@@ -69,13 +69,17 @@ pub(super) struct Meter {
     /// The bytes of answers that were handed to HTTP/2, and those of them that it has sent.
     handed: AtomicU64,
     data_sent: AtomicU64,
+    /// Streams that either side has ended before their time. What had been handed over for one of them by then
+    /// is thrown away and never sent.
+    resets: AtomicU64,
     /// Answers of which a part is there and nobody has come for it, by the period in which that began.
     waiting: [AtomicU32; PERIODS],
     period: AtomicU32,
 }
 
 impl Meter {
-    /// `request_bytes_max` is the size of the largest request, its head included.
+    /// `request_bytes_max` is the size of the largest request, its head included; what an answer may have on its
+    /// way is no more.
     pub(super) fn new(request_bytes_max: u64) -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
@@ -87,6 +91,7 @@ impl Meter {
             is_blocked: AtomicBool::new(false),
             handed: AtomicU64::new(0),
             data_sent: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
             waiting: Default::default(),
             period: AtomicU32::new(0),
         })
@@ -116,20 +121,35 @@ impl Meter {
 
     /// Waits until something has lain unread for longer than a whole period of [`Limits::unread`].
     pub(super) async fn stalled(&self, limits: &Limits) -> Abuse {
-        let mut before = (self.sent.load(Ordering::Relaxed), false, 0);
+        let mut before = self.look(0);
+        let (mut excused, mut resets_before) = (0, 0);
         loop {
             tokio::time::sleep(limits.unread.get()).await;
             let period = self.period.fetch_add(1, Ordering::Relaxed);
             let left = self.slot(period.wrapping_add(2)).load(Ordering::Relaxed);
-            let sent = self.sent.load(Ordering::Relaxed);
-            let (was_sent, was_blocked, was_handed) = before;
-            let is_blocked = self.is_blocked.load(Ordering::Relaxed);
-            // What was handed over a period ago must have gone, in whatever order.
-            let is_owed = self.data_sent.load(Ordering::Relaxed) < was_handed;
-            if left > 0 || is_owed || (was_blocked && is_blocked && sent == was_sent) {
+            let now = self.look(excused);
+            // What was handed over a period ago must have gone, in whatever order, or been thrown away: no more
+            // than one answer for each call that was ended since the period before that.
+            let owed = before.handed.saturating_sub(now.gone);
+            let resets = now.resets.saturating_sub(resets_before);
+            let thrown_away = owed.min(resets.saturating_mul(self.request_bytes_max));
+            excused += thrown_away;
+            let stands_still = before.is_blocked && now.is_blocked && now.sent == before.sent;
+            if left > 0 || owed > thrown_away || stands_still {
                 return Abuse::Unread;
             }
-            before = (sent, is_blocked, self.handed.load(Ordering::Relaxed));
+            resets_before = before.resets;
+            before = now;
+        }
+    }
+
+    fn look(&self, excused: u64) -> Look {
+        Look {
+            sent: self.sent.load(Ordering::Relaxed),
+            is_blocked: self.is_blocked.load(Ordering::Relaxed),
+            gone: self.data_sent.load(Ordering::Relaxed) + excused,
+            handed: self.handed.load(Ordering::Relaxed),
+            resets: self.resets.load(Ordering::Relaxed),
         }
     }
 
@@ -162,25 +182,38 @@ impl Meter {
     }
 }
 
+/// The counts at the end of a period.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    sent: u64,
+    is_blocked: bool,
+    /// The bytes of answers that were sent or thrown away.
+    gone: u64,
+    handed: u64,
+    resets: u64,
+}
+
 /// A stream whose bytes are counted.
 #[derive(Debug)]
 pub(super) struct Metered<T> {
     io: T,
     meter: Arc<Meter>,
-    frames: DataFrames,
+    ours: Frames,
+    theirs: Frames,
 }
 
 impl<T> Metered<T> {
     pub(super) fn new(io: T, meter: Arc<Meter>) -> Self {
-        Self { io, meter, frames: DataFrames::default() }
+        Self { io, meter, ours: Frames::of_the_server(), theirs: Frames::of_the_client() }
     }
 
     fn note(&mut self, bytes: &[u8], outcome: &Poll<io::Result<usize>>) {
         self.meter.is_blocked.store(outcome.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(count)) = outcome {
             self.meter.sent.fetch_add(*count as u64, Ordering::Relaxed);
-            let data = self.frames.count(bytes.get(..*count).unwrap_or(bytes));
-            self.meter.data_sent.fetch_add(data, Ordering::Relaxed);
+            let counted = self.ours.count(bytes.get(..*count).unwrap_or(bytes));
+            self.meter.data_sent.fetch_add(counted.data, Ordering::Relaxed);
+            self.meter.resets.fetch_add(counted.resets, Ordering::Relaxed);
         }
     }
 }
@@ -193,6 +226,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         if count > 0 && !self.meter.hear(count) {
             into.set_filled(before);
             return Poll::Ready(Err(io::Error::other(Abuse::Talk)));
+        }
+        let counted = self.theirs.count(into.filled().get(before..).unwrap_or_default());
+        if counted.resets > 0 {
+            self.meter.resets.fetch_add(counted.resets, Ordering::Relaxed);
         }
         outcome
     }
@@ -257,6 +294,21 @@ mod tests {
         assert!(stalls(&meter).await);
         meter.data_sent.fetch_add(1, Ordering::Relaxed);
         assert!(!stalls(&meter).await);
+    }
+
+    #[tokio::test]
+    async fn data_of_a_call_that_was_taken_back_is_owed_by_nobody() {
+        let meter = Meter::new(1_000);
+        meter.handed(1_000);
+        meter.resets.fetch_add(1, Ordering::Relaxed);
+        assert!(!stalls(&meter).await);
+        // One call excuses its own answer and no other.
+        meter.handed(1_001);
+        assert!(stalls(&meter).await);
+        let meter = Meter::new(1_000);
+        meter.handed(2_001);
+        meter.resets.fetch_add(1, Ordering::Relaxed);
+        assert!(stalls(&meter).await);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What happens to one request on its way to the handler and back.
 
 use super::RemoteAddr;
-use super::body::{Guarded, Limited, Reader, too_large};
+use super::body::{Guarded, Limited, Reader, read_whole, too_large};
 use super::deadline::{self, Deadline};
 use super::limits::Limits;
 use super::unary::{self, UnaryBytes};
@@ -17,7 +17,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -28,12 +28,15 @@ use tracing::Instrument as _;
 
 mod activity;
 mod admission;
+mod call;
 mod ends;
 mod refusals;
 
 pub(super) use activity::Activity;
 use activity::InFlight;
 use admission::{Admission, HTTP, NotBegun, Room};
+pub(super) use call::Answering;
+use call::Received;
 use ends::{end_of_stream, http_status, late, panicked};
 use refusals::HandlerRefusals;
 
@@ -117,29 +120,12 @@ struct Waiting {
     deadline: Deadline,
 }
 
-/// The answer to a request: a refusal that took no work at all, or work.
-pub(super) enum Answering {
-    Now(Option<Response<Body>>),
-    /// Boxed, because what runs it moves it about several times, and it is large.
-    Later(Pin<Box<dyn Future<Output = Response<Body>> + Send>>),
-}
-
-impl Future for Answering {
-    type Output = Response<Body>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
-        match &mut *self {
-            Self::Now(answer) => Poll::Ready(answer.take().expect("invariant: not polled again once it was ready")),
-            Self::Later(answer) => answer.as_mut().poll(cx),
-        }
-    }
-}
-
 impl Pipeline {
     pub(super) fn new(parts: Parts<'_>) -> Self {
         let labels = [("port", parts.port)];
         let counter = |name, help| parts.metrics.counter(name, help, &labels);
-        let admission = Admission::new(parts.port, &parts.kind, &parts.limits, parts.metrics);
+        let forwarded = parts.unary.as_ref().map_or(&[][..], |service| service.paths());
+        let admission = Admission::new(parts.port, &parts.kind, forwarded, &parts.limits, parts.metrics);
         Self {
             routes: parts.routes,
             shared: Arc::new(Shared {
@@ -182,7 +168,7 @@ impl Pipeline {
                 return Answering::Now(Some(shared.refuse(refusal)));
             }
         };
-        let room = match shared.admission.room(admitted, in_flight.arrived()) {
+        let room = match shared.admission.room(admitted) {
             Ok(room) => room,
             Err(why) => {
                 in_flight.refused();
@@ -219,26 +205,35 @@ impl Pipeline {
         }
     }
 
-    async fn run(self, request: Request<Incoming>, caller: Caller, call: Waiting) -> Response<Body> {
+    async fn run(self, request: Request<Incoming>, caller: Caller, mut call: Waiting) -> Response<Body> {
         let Self { shared, routes } = self;
+        let (head, body) = request.into_parts();
+        let body = match shared.receive(body, &mut call).await {
+            Ok(body) => body,
+            Err(answer) => {
+                call.in_flight.refused();
+                return answer;
+            }
+        };
         let Waiting { admitted, room, in_flight, asked, allowed, deadline } = call;
-        if let Some(service) = shared.unary_for(admitted.rpc) {
-            let limit = shared.limits.message_bytes_max;
-            let handling = Box::pin(unary::answer(service, admitted.rpc, caller.peer, deadline, request, limit));
-            return match shared.contain(handling, deadline, allowed).await {
-                Ok(answer) => {
-                    shared.answered.increment();
-                    room.answered();
-                    answer.into_response(in_flight.answered())
+        let handled = match (shared.unary_for(admitted.rpc), body) {
+            (Some(service), Received::Whole(message)) => {
+                let handling = Box::pin(unary::answer(service, admitted.rpc, caller.peer, deadline, message));
+                match shared.contain(handling, deadline, allowed).await {
+                    Ok(answer) => {
+                        shared.answered.increment();
+                        room.answered();
+                        return answer.into_response(in_flight.answered());
+                    }
+                    Err(refusal) => Err(refusal),
                 }
-                Err(refusal) => {
-                    in_flight.refused();
-                    shared.refuse(refusal)
-                }
-            };
-        }
-        let request = shared.prepare(request, caller, deadline);
-        let answer = match shared.contain(Box::pin(routes.oneshot(request)), deadline, allowed).await {
+            }
+            (_, body) => {
+                let request = prepare(Request::from_parts(head, body.into_body()), caller, deadline);
+                shared.contain(Box::pin(routes.oneshot(request)), deadline, allowed).await
+            }
+        };
+        let answer = match handled {
             Ok(Ok(answer)) => refusals::in_our_words(answer),
             Ok(Err(never)) => match never {},
             Err(refusal) => {
@@ -345,16 +340,26 @@ impl Shared {
         }
     }
 
-    fn prepare(&self, request: Request<Incoming>, caller: Caller, deadline: Deadline) -> Request<Body> {
-        let (limit, is_grpc) = (self.limits.message_bytes_max, self.is_grpc());
-        let mut request = request.map(|body| Body::new(Limited::new(body, limit, is_grpc)));
-        let extensions = request.extensions_mut();
-        if let Some(peer) = caller.peer {
-            extensions.insert(peer);
-        }
-        extensions.insert(caller.remote);
-        extensions.insert(deadline);
-        request
+    /// Reads the message of a short call, and takes it in hand then; the others are read by their handlers.
+    async fn receive(&self, body: Incoming, call: &mut Waiting) -> Result<Received, Response<Body>> {
+        let limit = self.limits.message_bytes_max;
+        let received = if call.admitted.kind == CallKind::Short {
+            let reading = Box::pin(async {
+                tokio::select! {
+                    biased;
+                    message = read_whole(body, limit, self.is_grpc()) => Some(message),
+                    () = self.admission.needed_by_others() => None,
+                }
+            });
+            match self.contain(reading, call.deadline, call.allowed).await.transpose() {
+                Some(message) => Received::Whole(message.flatten().map_err(|refusal| self.refuse(refusal))?),
+                None => return Err(self.not_begun(&NotBegun::Shed)),
+            }
+        } else {
+            Received::Coming(Limited::new(body, limit, self.is_grpc()))
+        };
+        self.admission.take(call.admitted, &mut call.room).map_err(|why| self.not_begun(&why))?;
+        Ok(received)
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Body> {
@@ -366,6 +371,16 @@ impl Shared {
         *response.status_mut() = status;
         response
     }
+}
+
+fn prepare(mut request: Request<Body>, caller: Caller, deadline: Deadline) -> Request<Body> {
+    let extensions = request.extensions_mut();
+    if let Some(peer) = caller.peer {
+        extensions.insert(peer);
+    }
+    extensions.insert(caller.remote);
+    extensions.insert(deadline);
+    request
 }
 
 impl Caller {

@@ -1,12 +1,12 @@
 //! Calls that are answered without a codec: one message in, one message out, both as bytes.
 
-use super::body::{FRAME_BYTES, Reader, too_large};
+use super::body::{FRAME_BYTES, Reader};
 use super::deadline::Deadline;
 use crate::identity::Peer;
 use crate::status::Refusal;
-use bytes::{Buf as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Response};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use bytes::{Buf as _, Bytes};
+use http::{HeaderMap, HeaderValue, Response};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -84,41 +84,18 @@ pub enum Answer {
     Refused(Status),
 }
 
-/// Reads the message of a request and has it answered.
+/// Has a message answered.
 pub(super) async fn answer(
     service: Arc<dyn UnaryBytes>,
     rpc: &'static str,
     peer: Option<Arc<Peer>>,
     deadline: Deadline,
-    request: Request<Incoming>,
-    limit: usize,
+    message: Bytes,
 ) -> Answer {
-    match read(request.into_body(), limit).await {
+    match FramedMessage::parse(message) {
         Ok(message) => service.call(Call { rpc, peer, deadline, message }).await,
-        Err(refusal) => Answer::Refused(refusal.into_status()),
+        Err(error) => Answer::Refused(Refusal::fields([("", error.to_string())]).into_status()),
     }
-}
-
-async fn read(mut body: Incoming, limit: usize) -> Result<FramedMessage, Refusal> {
-    let malformed = |what: &str| Refusal::fields([("", what)]);
-    let mut whole = Bytes::new();
-    let mut parts = BytesMut::new();
-    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let frame = frame.map_err(|_| malformed("the message was broken off"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if whole.len() + parts.len() + data.len() > limit + FRAME_BYTES {
-            return Err(too_large(limit));
-        }
-        // A message of the usual size comes in one piece, which then is neither copied nor moved.
-        if whole.is_empty() && parts.is_empty() {
-            whole = data;
-        } else {
-            parts.extend_from_slice(&std::mem::take(&mut whole));
-            parts.extend_from_slice(&data);
-        }
-    }
-    let bytes = if parts.is_empty() { whole } else { parts.freeze() };
-    FramedMessage::parse(bytes).map_err(|error| malformed(&error.to_string()))
 }
 
 impl Answer {

@@ -8,7 +8,7 @@ use crate::raw::{
 use crate::service::{ECHO, HOLD, Network, Running, WATCH, ask, soon, watch};
 use mesh::config::Period;
 use mesh::serve::Limits;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// HTTP/2's words for "you do too much" (RFC 9113, section 7).
 const ENHANCE_YOUR_CALM: u32 = 0xb;
@@ -197,6 +197,28 @@ async fn a_client_that_never_opens_its_window_is_cut_off() {
         assert_eq!(network.server_identity.connections().len(), 1, "{what}");
         drop((idle, healthy));
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_taken_back_on_its_way_is_no_offence() {
+    let network = Network::new();
+    let running = network.serve_with(impatient()).await;
+    let mut raw = Raw::connect(&network, &running, &[(INITIAL_WINDOW_SIZE, 1)]).await;
+    let mut ask_and_reset = async |stream: u32| {
+        raw.send(&request(stream, ECHO, None, "hello")).await.expect("sent");
+        raw.find("the first byte", |frame| frame.kind == DATA && frame.stream == stream).await;
+        raw.send(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])).await.expect("sent");
+        // An answered ping says that what was sent before has been read.
+        raw.send(&frame(PING, 0, 0, b"was read")).await.expect("sent");
+        raw.find("the answer to the ping", |frame| frame.kind == PING && frame.payload == b"was read").await;
+    };
+    // Several times as long as an answer may lie unread.
+    let begin = Instant::now();
+    let mut numbers = streams(100_000);
+    while begin.elapsed() < impatient().unread.get() * 5 {
+        ask_and_reset(numbers.next().expect("a number")).await;
+    }
+    assert_eq!(cuts(&running, "unread"), 0);
 }
 
 #[tokio::test]

@@ -7,13 +7,17 @@ use mesh::config::Period;
 use mesh::serve::{Limits, RemoteAddr, Server};
 use mesh::tls::{ServerTls, TlsIdentity, device_client_config};
 use rustls_pki_types::ServerName;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
+
+/// More than the sockets of one connection hold.
+const LARGE: usize = 64 * 1024 * 1024;
 
 async fn panics() -> &'static str {
     panic!("the text of a panic")
@@ -24,10 +28,17 @@ async fn serve(tls: Option<ServerTls>) -> SocketAddr {
         .route("/", get(async |from: axum::Extension<RemoteAddr>| from.0.0.ip().to_string()))
         .route("/panic", get(panics))
         .route("/slow", get(std::future::pending::<String>))
+        .route("/large", get(async || "x".repeat(LARGE)))
         .route("/post", post(async |body: axum::body::Bytes| body.len().to_string()));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let limits =
-        Limits { message_bytes_max: 1_000, deadline_default: Period::new(Duration::from_secs(1)), ..Limits::default() };
+    let limits = Limits {
+        message_bytes_max: 1_000,
+        deadline_default: Period::new(Duration::from_secs(1)),
+        first_request: Period::new(Duration::from_secs(1)),
+        unread: Period::new(Duration::from_millis(100)),
+        drain: Period::new(Duration::from_millis(50)),
+        ..Limits::default()
+    };
     let server = Server::http("pages", listener, tls, router).limits(limits);
     let address = server.local_addr().expect("an address");
     tokio::spawn(server.serve(CancellationToken::new()));
@@ -94,4 +105,43 @@ async fn a_web_certificate_needs_no_id_and_serves_no_members() {
     let stream = soon("the handshake", connecting).await.expect("TLS");
     let (line, body) = exchange(stream, &request("GET", "/", "")).await;
     assert_eq!((line.as_str(), body.as_str()), ("HTTP/1.1 200 OK", "127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_browser_that_is_slow_on_purpose_is_cut_off() {
+    let address = serve(None).await;
+    // A head that never ends, and a body that never comes.
+    let head = "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ";
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let _ = soon("the end", stream.read_to_end(&mut answer)).await;
+    let body = "POST /post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nxxx";
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let (line, _) = exchange(stream, body).await;
+    assert_eq!(line, "HTTP/1.1 504 Gateway Timeout");
+}
+
+#[tokio::test]
+async fn a_browser_that_does_not_read_is_cut_off() {
+    let address = serve(None).await;
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request("GET", "/large", "").as_bytes()).await.expect("sent");
+    // The operating system says so when the server has gone with something unread.
+    let gone = async { while !matches!(stream.ready(Interest::ERROR).await, Ok(ready) if ready.is_error()) {} };
+    let written = async {
+        while stream.try_write(b"x").map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |_| true) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("the cut", async {
+        tokio::select! {
+            () = gone => {}
+            () = written => {}
+        }
+    })
+    .await;
+    let mut taken = Vec::new();
+    let _ = soon("the rest", stream.read_to_end(&mut taken)).await;
+    assert!(taken.len() < LARGE, "{}", taken.len());
 }

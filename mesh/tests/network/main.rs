@@ -4,11 +4,14 @@
 mod abuse;
 mod browsers;
 mod calls;
+mod descriptors;
+mod health;
 mod overload;
 mod pki;
 mod raw;
 mod reflection;
 mod rotation;
 mod service;
+mod store_descriptors;
 mod threads;
 mod who;

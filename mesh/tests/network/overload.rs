@@ -1,16 +1,16 @@
 //! More than a port takes: what has no room is refused at once and cheaply, and what nobody waits for any
 //! more isn't begun.
 
-use crate::raw::{HEADERS, Raw, request};
+use crate::raw::{DATA, END_HEADERS, HEADERS, PING, Raw, frame, head, request, streams};
 use crate::service::{ECHO, HOLD, Network, ONWARD, Running, SPIN, WHO, ask, call, soon};
 use mesh::channel::within;
 use mesh::config::Period;
 use mesh::serve::Limits;
 use mesh::status::{is_transport, reason_of, retry_after_of};
 use proto::reason::Reason;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -51,6 +51,25 @@ async fn handshakes_under_way_are_bounded() {
     soon("room again", async { while ask(&channel, ECHO).await.is_err() {} }).await;
     // A connection whose handshake is over takes up no such place.
     ask(&network.channel(&running), ECHO).await.expect("room");
+}
+
+#[tokio::test]
+async fn handshakes_from_one_address_keep_no_other_address_out() {
+    let network = Network::new();
+    let limits = Limits { handshakes_max: 8, handshake: Period::new(Duration::from_secs(60)), ..Limits::default() };
+    let running = network.serve_with(limits).await;
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.2:0".parse().expect("an address")).expect("another address of this machine's");
+        silent.push(socket.connect(running.address).await.expect("a connection"));
+    }
+    // A fourth may stay, and the others are closed at once.
+    for stream in &mut silent[2..] {
+        assert_eq!(soon("the end", stream.read(&mut [0])).await.expect("an orderly end"), 0);
+    }
+    assert_eq!(number(&running, "bankside_connections_refused_total{port=\"trial\",reason=\"handshakes\"}"), 14);
+    ask(&network.channel(&running), ECHO).await.expect("another address has room");
 }
 
 #[tokio::test]
@@ -124,4 +143,70 @@ async fn a_call_that_waited_too_long_for_a_thread_is_shed() {
     assert_eq!(refused.flags & 1, 1);
     assert_eq!(number(&running, "bankside_requests_shed_total{port=\"trial\"}"), 1);
     ask(&network.channel(&running), ECHO).await.expect("the server has time again");
+}
+
+#[tokio::test]
+async fn an_rpc_that_is_full_keeps_no_other_out() {
+    let network = Network::new();
+    // One may have three fourths of all.
+    let running = network.serve_with(Limits { requests_max: 4, requests_min: 1, ..Limits::default() }).await;
+    let channel = network.channel(&running);
+    let hold = |_| {
+        let channel = channel.clone();
+        tokio::spawn(async move { ask(&channel, HOLD).await })
+    };
+    let held: Vec<_> = (0..3).map(hold).collect();
+    soon("the calls", running.trial.begun.acquire_many(3)).await.expect("open").forget();
+    let status = ask(&channel, HOLD).await.expect_err("full");
+    assert_eq!(reason_of(&status).as_deref(), Some(Reason::Overloaded.as_wire()), "{status}");
+    assert!(retry_after_of(&status).is_some());
+    ask(&channel, ECHO).await.expect("another RPC has room of its own");
+    running.trial.release.notify_waiters();
+    for call in held {
+        soon("a held call", call).await.expect("no panic").expect("released");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_comes_slowly_takes_no_room_from_those_that_are_there() {
+    let network = Network::new();
+    // One RPC may have three of these four.
+    let running = network.serve_with(Limits { requests_max: 4, requests_min: 1, ..Limits::default() }).await;
+    let mut raw = Raw::connect(&network, &running, &[]).await;
+    let begin = |stream| frame(HEADERS, END_HEADERS, stream, &head(ECHO, None));
+    for stream in streams(3) {
+        raw.send(&begin(stream)).await.expect("sent");
+    }
+    // An answered ping says that what was sent before has been read.
+    raw.send(&frame(PING, 0, 0, b"was read")).await.expect("sent");
+    raw.find("the answer to the ping", |frame| frame.kind == PING && frame.payload == b"was read").await;
+    ask(&network.channel(&running), ECHO).await.expect("none of the three has taken a place");
+    for stream in streams(3) {
+        let message = request(stream, ECHO, None, "hello").split_off(begin(stream).len());
+        raw.send(&message).await.expect("sent");
+        raw.find("an answer", |frame| frame.kind == DATA && frame.stream == stream).await;
+    }
+}
+
+#[tokio::test]
+async fn messages_that_never_come_give_their_room_to_others() {
+    let network = Network::new();
+    let running = network.serve_with(Limits { requests_max: 4, requests_min: 1, ..Limits::default() }).await;
+    let mut raw = Raw::connect(&network, &running, &[]).await;
+    for stream in streams(4) {
+        raw.send(&frame(HEADERS, END_HEADERS, stream, &head(ECHO, None))).await.expect("sent");
+    }
+    raw.send(&frame(PING, 0, 0, b"was read")).await.expect("sent");
+    raw.find("the answer to the ping", |frame| frame.kind == PING && frame.payload == b"was read").await;
+    // They may have ten seconds by the port's deadline, and the fifth call doesn't wait for that.
+    let channel = network.channel(&running);
+    let begin = Instant::now();
+    let status = ask(&channel, ECHO).await.expect_err("full");
+    assert_eq!(reason_of(&status).as_deref(), Some(Reason::Overloaded.as_wire()), "{status}");
+    soon("room", async { while ask(&channel, ECHO).await.is_err() {} }).await;
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    for stream in streams(4) {
+        let refused = raw.find("the refusal", |frame| frame.kind == HEADERS && frame.stream == stream).await;
+        assert_eq!(refused.flags & 1, 1, "a head that is the end as well");
+    }
 }

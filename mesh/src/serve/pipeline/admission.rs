@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::Code;
 use tonic::body::Body;
@@ -22,9 +22,15 @@ use tonic::body::Body;
 /// What stands for the RPC where there are none.
 pub(super) const HTTP: &str = "http";
 
+/// After so long a message is slow to come: it is one packet, or 64 KiB at the most, and follows its head at
+/// once but for a caller who is out of reach.
+const SLOW_TO_COME: Duration = Duration::from_secs(1);
+
 /// The room on one port, or on one of its threads.
 pub(super) struct Admission {
     short: Arc<Semaphore>,
+    /// Told to the short calls whose message is slow to come, when others find no room.
+    short_is_full: Notify,
     streams: Arc<Semaphore>,
     open: Arc<Semaphore>,
     /// The short calls, by RPC; `requests_max` holds for all of them together.
@@ -52,16 +58,28 @@ pub(super) enum NotBegun {
 }
 
 impl Admission {
-    pub(super) fn new(port: &'static str, kind: &Kind, limits: &Limits, metrics: &Metrics) -> Self {
+    /// `forwarded` are the RPCs that are answered as bytes. What those take is their next hop's affair, and
+    /// one that is slow must not keep out what goes to the others: only the wait for a thread counts there.
+    pub(super) fn new(
+        port: &'static str,
+        kind: &Kind,
+        forwarded: &[&'static str],
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Self {
         let permits = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
         let counter = |name, help| metrics.counter(name, help, &[("port", port)]);
         let (is_grpc, rpcs) = match kind {
-            Kind::Grpc(table) => (true, table.rows().filter(|rule| !rule.is_stream()).map(Rule::path).collect()),
+            Kind::Grpc(table) => {
+                let short = table.rows().filter(|rule| !rule.is_stream()).map(Rule::path);
+                (true, short.filter(|rpc| !forwarded.contains(rpc)).collect())
+            }
             Kind::Http => (false, vec![HTTP]),
         };
         let wait = limits.retry_after_shed.get();
         Self {
             short: permits(limits.requests_max),
+            short_is_full: Notify::new(),
             streams: permits(limits.streams_max),
             open: permits(limits.open_calls_max),
             adaptive: rpcs.into_iter().map(|rpc| (rpc, Adaptive::new(limits))).collect(),
@@ -73,18 +91,39 @@ impl Admission {
     }
 
     /// Room for a call that has just arrived.
-    pub(super) fn room(&self, call: Admitted, arrived: Instant) -> Result<Room, NotBegun> {
+    pub(super) fn room(&self, call: Admitted) -> Result<Room, NotBegun> {
+        // The cheapest refusal, before anything is read.
+        if self.adaptive.get(call.rpc).is_some_and(|calls| calls.is_full()) {
+            return Err(NotBegun::Shed);
+        }
         let permits = match call.kind {
             CallKind::Short => &self.short,
             CallKind::Stream => &self.streams,
             CallKind::Open => &self.open,
         };
-        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| NotBegun::Shed)?;
-        let in_hand = match self.adaptive.get(call.rpc) {
-            Some(calls) => Some(calls.take(arrived).ok_or(NotBegun::Shed)?),
-            None => None,
-        };
-        Ok(Room { _permit: permit, in_hand })
+        let permit = Arc::clone(permits).try_acquire_owned().map_err(|_| {
+            if call.kind == CallKind::Short {
+                self.short_is_full.notify_waiters();
+            }
+            NotBegun::Shed
+        })?;
+        Ok(Room { _permit: permit, in_hand: None })
+    }
+
+    /// Room for a call to be worked on, when its message is all there: how long that took is its caller's
+    /// affair, and a caller who sends slowly takes up no such room.
+    pub(super) fn take(&self, call: Admitted, room: &mut Room) -> Result<(), NotBegun> {
+        let Some(calls) = self.adaptive.get(call.rpc) else { return Ok(()) };
+        room.in_hand = Some(calls.take(Instant::now()).ok_or(NotBegun::Shed)?);
+        Ok(())
+    }
+
+    /// Waits until a call whose message is slow to come must give its room to others. A caller who sends no
+    /// more than a head costs itself nothing, and a few of them would keep everybody else out until their
+    /// deadlines.
+    pub(super) async fn needed_by_others(&self) {
+        tokio::time::sleep(SLOW_TO_COME).await;
+        self.short_is_full.notified().await;
     }
 
     /// Judges a call whose turn has come.
