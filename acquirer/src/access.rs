@@ -2,7 +2,7 @@
 
 use mesh::{
     access::{AccessTable, Rule},
-    identity::Role,
+    identity::{Role, SpiffeId},
 };
 
 /// The rows of the members' port.
@@ -21,6 +21,18 @@ pub fn table() -> AccessTable {
     ])
 }
 
+/// The rows of the operations port: the acquirer's own people, who call with its own certificate.
+#[must_use]
+pub fn operations(own: &SpiffeId) -> AccessTable {
+    AccessTable::new(
+        [
+            "/bankside.v1.AcquirerOperations/ListParkedNotifications",
+            "/bankside.v1.AcquirerOperations/ReplayNotifications",
+        ]
+        .map(|path| Rule::exactly(path, own.clone())),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -28,9 +40,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_rpc_of_the_two_services_has_a_row() {
+    fn every_rpc_has_its_row() {
         let differences = table().differences(proto::FILE_DESCRIPTOR_SET).unwrap();
         assert_eq!(differences, Vec::<String>::new());
         assert_eq!(table().services().len(), 2);
+        let own = "spiffe://pay.example/acquirer/acquirer-one".parse().unwrap();
+        assert_eq!(operations(&own).differences(proto::FILE_DESCRIPTOR_SET).unwrap(), Vec::<String>::new());
     }
 }

@@ -14,7 +14,11 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use mesh::{directory::Member, identity::MemberId};
+use mesh::{
+    directory::Member,
+    identity::MemberId,
+    telemetry::{Counter, Metrics},
+};
 use proto::{
     authorization::{Carried, Decision, Request, Route},
     directory::MemberStatus,
@@ -56,13 +60,25 @@ pub struct Authorizer {
     network: Arc<dyn AuthorizationNetwork>,
     in_flight: Arc<InFlight>,
     tasks: TaskTracker,
+    other_content: Counter,
 }
 
 impl Authorizer {
-    /// Decides with this card network.
+    /// Decides with this card network, and counts for nobody.
     #[must_use]
     pub fn new(context: Arc<Context>, network: Arc<dyn AuthorizationNetwork>) -> Arc<Self> {
-        Arc::new(Self { context, network, in_flight: Arc::default(), tasks: TaskTracker::new() })
+        Self::counted(context, network, &Metrics::new())
+    }
+
+    /// Decides with this card network, and counts here.
+    #[must_use]
+    pub fn counted(context: Arc<Context>, network: Arc<dyn AuthorizationNetwork>, metrics: &Metrics) -> Arc<Self> {
+        let other_content = metrics.counter(
+            "acquirer_network_other_content_total",
+            "Authorizations whose id the card network knew for another payment; any needs an operator.",
+            &[],
+        );
+        Arc::new(Self { context, network, in_flight: Arc::default(), tasks: TaskTracker::new(), other_content })
     }
 
     /// Decides a request, or finds its result. Returns once the result is durable.

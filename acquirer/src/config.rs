@@ -13,7 +13,7 @@ use mesh::{
         Config, FieldError, ListenConfig, MembershipConfig, Period, StoreConfig, TelemetryConfig, TlsFiles, resolve,
     },
     identity::TrustDomain,
-    serve,
+    operate, serve,
 };
 use proto::{ids::AcquirerId, link::WebAddress};
 use serde::Deserialize;
@@ -96,6 +96,9 @@ pub struct Listen {
     pub page: ListenConfig,
     /// Plain HTTP on a loopback address: the process's numbers. Without this table there is no such port.
     pub admin: Option<ListenConfig>,
+    /// For the acquirer's own people (`acquirer operate`): mutual TLS, and nobody but the acquirer's own
+    /// certificate. Without this table there is no such port.
+    pub operations: Option<ListenConfig>,
 }
 
 /// The signing certificate and its key, in PEM.
@@ -271,6 +274,7 @@ impl RoleConfig for AcquirerConfig {
     fn listeners(&self) -> Vec<(&'static str, &ListenConfig)> {
         let mut ports = vec![("listen.members", &self.listen.members), ("listen.page", &self.listen.page)];
         ports.extend(self.listen.admin.iter().map(|admin| (admin::LISTENER, admin)));
+        ports.extend(self.listen.operations.iter().map(|operations| (operate::LISTENER, operations)));
         ports
     }
 }

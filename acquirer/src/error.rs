@@ -40,6 +40,12 @@ pub enum Error {
     /// The merchant has no such order.
     #[error("the order is not found")]
     OrderNotFound,
+    /// The acquirer keeps no such order, whoever's it is.
+    #[error("the order is not kept")]
+    OrderNotKept,
+    /// The acquirer has taken on no such merchant, for an operator who asks about it.
+    #[error("there is no such merchant")]
+    MerchantNotKept,
     /// The caller is not listened to.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -119,9 +125,9 @@ impl From<Error> for Status {
                  for the orders that you miss",
             )
             .into(),
-            Error::OrderNotFound => {
-                refuse(Code::NotFound, Reason::OrderNotFound, "the merchant has no such order").into()
-            }
+            Error::OrderNotFound => not_found(Reason::OrderNotFound, "the merchant has no such order"),
+            Error::OrderNotKept => not_found(Reason::OrderNotFound, "this acquirer keeps no such order"),
+            Error::MerchantNotKept => not_found(Reason::MerchantUnknown, "this acquirer has no such merchant"),
             Error::Refused(refusal) => refused(refusal).into(),
             Error::Contended => refuse(Code::Unavailable, Reason::Unavailable, "too many changes at once; try again")
                 .retry_after(CONTENDED_RETRY_AFTER)
@@ -149,6 +155,10 @@ impl From<Error> for Status {
             Error::Inconsistent(what) => status::internal("comparing records", what),
         }
     }
+}
+
+fn not_found(reason: Reason, message: &str) -> Status {
+    status::Refusal::new(Code::NotFound, reason, message).into()
 }
 
 fn refused(refusal: Refusal) -> status::Refusal {

@@ -16,6 +16,7 @@ pub mod domain;
 pub mod error;
 pub mod keys;
 pub mod network;
+pub mod operations;
 pub mod orders;
 pub mod outbox;
 pub mod page;
@@ -27,4 +28,4 @@ pub mod trust;
 
 mod role;
 
-pub use role::run;
+pub use role::{operate_command, run};

@@ -27,7 +27,8 @@ use proto::{
     money::Money,
 };
 
-/// What names an authorization at the card network: authorization ids are unique per issuer.
+/// What names an authorization at the card network: authorization ids are unique per issuer. On a line that others
+/// share, [`Remote`] puts the acquirer's own id in front, and the line's certificate says whose that is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetworkId {
     /// The issuer that asked.
@@ -78,14 +79,15 @@ pub enum Inquiry {
     Unknown,
 }
 
-/// Why the card network gave no answer. The outcome is then not known: inquire, and where that stays
-/// without an answer, reverse.
+/// Why the card network gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
-    /// It could not be reached, or broke off.
+    /// It could not be reached, or broke off. The outcome is then not known: inquire, and where that stays without an
+    /// answer, reverse.
     #[error("the card network cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It knows this id with another amount or merchant, so its decision is not about this request.
+    /// It knows this id with another amount or merchant, so its decision is not about this request: this one was
+    /// not charged. Neither inquire nor reverse, which would meet the other payment.
     #[error("the card network knows this authorization with another amount or merchant")]
     OtherContent,
 }
@@ -100,7 +102,7 @@ pub trait AuthorizationNetwork: fmt::Debug + Send + Sync {
     /// Asks for an authorization. An id that was reversed before is declined.
     ///
     /// # Errors
-    /// [`NetworkError`]; the outcome is not known then.
+    /// [`NetworkError`].
     async fn authorize(&self, request: NetworkRequest) -> Result<NetworkDecision, NetworkError>;
 
     /// Asks what became of an authorization.

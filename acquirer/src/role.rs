@@ -40,8 +40,10 @@ use crate::{
 
 mod directory;
 mod line;
+mod operate;
 
 use line::Line;
+pub use operate::operate_command;
 
 /// Runs the acquirer until it is asked to stop.
 ///
@@ -82,7 +84,7 @@ pub async fn run(config: AcquirerConfig, mut boot: boot::Context) -> Result<(), 
     if let Some(identity) = line.identity() {
         background.spawn(identity.watch(stop_tasks.clone()));
     }
-    let authorizer = Authorizer::new(Arc::clone(&context), line.network(&config, &context));
+    let authorizer = Authorizer::counted(Arc::clone(&context), line.network(&config, &context), &boot.metrics);
     let orders = Orders::new(Arc::clone(&context));
     let courier = courier(&context, &identity)?;
     let outbox = Worker::new(
@@ -105,10 +107,10 @@ pub async fn run(config: AcquirerConfig, mut boot: boot::Context) -> Result<(), 
     background.spawn(retention.run(stop_tasks.clone()));
 
     let members = members_port(&config, &mut boot, &identity, orders, Arc::clone(&authorizer))?;
+    let members = members.needs_store(Arc::clone(&store), &[]);
     let browsers = page_port(&config, &mut boot, page_identity, &context, choice)?;
-    if config.listen.admin.is_some() {
-        let numbers = admin::server(boot.listeners.take(admin::LISTENER)?, boot.metrics.clone(), config.serve);
-        background.spawn(numbers.serve(boot.stop.clone()));
+    for port in own_ports(&config, &mut boot, &identity, &context)? {
+        background.spawn(port.serve(boot.stop.clone()));
     }
     boot.ready();
     tokio::join!(members.serve(boot.stop.clone()), browsers.serve(boot.stop.clone()));
@@ -150,6 +152,24 @@ fn page_port(
     let listener = boot.listeners.take("listen.page")?;
     let server = Server::http("page", listener, Some(ServerTls::device(identity)), router);
     Ok(server.limits(config.serve).metrics(boot.metrics.clone()).entropy(Arc::clone(&boot.entropy)))
+}
+
+/// The ports for our own people and our own monitor, where the configuration names them.
+fn own_ports(
+    config: &AcquirerConfig,
+    boot: &mut boot::Context,
+    identity: &Arc<TlsIdentity>,
+    context: &Arc<Context>,
+) -> Result<Vec<Server>, Failure> {
+    let mut ports = Vec::new();
+    if config.listen.admin.is_some() {
+        let listener = boot.listeners.take(admin::LISTENER)?;
+        ports.push(admin::server(listener, boot.metrics.clone(), config.serve));
+    }
+    if config.listen.operations.is_some() {
+        ports.push(operate::server(config, boot, identity, context)?);
+    }
+    Ok(ports)
 }
 
 /// What the page offers beside its QR code, where there is a platform with pages.

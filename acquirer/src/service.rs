@@ -1,9 +1,11 @@
 //! The gRPC edges: a message is parsed, the domain does its work, the answer is written.
 
+mod acquirer_operations;
 mod authorization;
 mod orders;
 mod watch;
 
+pub use acquirer_operations::OperationsService;
 pub use authorization::AuthorizationService;
 pub use orders::OrdersService;
 

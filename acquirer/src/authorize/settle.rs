@@ -27,13 +27,16 @@ enum Verdict {
     Decided(Decision),
     /// It stayed silent: whatever it may decide later must be reversed.
     Silent,
+    /// It has another payment under this id. What was asked for was not charged, and a reversal would take back
+    /// the other one.
+    Foreign,
 }
 
 impl Verdict {
     const fn decision(self) -> Decision {
         match self {
             Self::Decided(decision) => decision,
-            Self::Silent => Decision::Declined(DeclineReason::NetworkUnavailable),
+            Self::Silent | Self::Foreign => Decision::Declined(DeclineReason::NetworkUnavailable),
         }
     }
 }
@@ -50,10 +53,15 @@ impl Authorizer {
         let verdict = match answer {
             Some(Ok(NetworkDecision::Approved(code))) => Verdict::Decided(Decision::Approved(code)),
             Some(Ok(NetworkDecision::Declined(reason))) => Verdict::Decided(Decision::Declined(reason)),
-            // Its word about this id is about another payment: an inquiry would only repeat that.
+            // Its word about this id is about another payment, and so would be its answer to an inquiry.
             Some(Err(error @ NetworkError::OtherContent)) => {
-                tracing::error!(attempt = %id, %error, "the card network mistakes an authorization for another");
-                Verdict::Silent
+                self.other_content.increment();
+                tracing::error!(
+                    attempt = %id, %error,
+                    "declined, and nothing reversed, because that would take back the other payment; find out who \
+                     else asks the card network under this acquirer's id, or whether this store is an old copy"
+                );
+                Verdict::Foreign
             }
             Some(Err(error @ NetworkError::Unreachable(_))) => {
                 tracing::warn!(attempt = %id, %error, "no answer from the card network");

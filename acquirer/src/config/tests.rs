@@ -53,11 +53,11 @@ fn the_samples_platform_parses_too() {
 }
 
 #[test]
-fn the_numbers_have_a_port_only_where_it_is_named() {
+fn the_numbers_and_our_own_people_have_a_port_only_where_it_is_named() {
     let names =
         |text: &str| -> Vec<&str> { read(text).unwrap().listeners().into_iter().map(|(name, _)| name).collect() };
     assert_eq!(names(SAMPLE), ["listen.members", "listen.page"]);
-    assert_eq!(names(&with_platform()), ["listen.members", "listen.page", "listen.admin"]);
+    assert_eq!(names(&with_platform()), ["listen.members", "listen.page", "listen.admin", "listen.operations"]);
 }
 
 #[test]

@@ -35,6 +35,20 @@ pub struct ParkedOrder {
     pub occurred_at: SystemTime,
     /// When it was given up.
     pub parked_at: SystemTime,
+    /// The order's state after that event.
+    pub state: pb::OrderState,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Why the last try failed, where that was kept.
+    pub last_failure: Option<String>,
+}
+
+impl ParkedOrder {
+    /// The event's unique id: the order's, ".", and the position.
+    #[must_use]
+    pub fn event_id(&self) -> String {
+        format!("{}.{}", self.order, self.position)
+    }
 }
 
 /// What is sent again.
@@ -98,13 +112,16 @@ pub async fn parked(
         if first.items.first().is_some_and(|first| first.id != delivery.id()) {
             continue;
         }
-        match occurred_at(&delivery) {
-            Ok(occurred_at) => orders.push(ParkedOrder {
+        match event(&delivery) {
+            Ok((occurred_at, state)) => orders.push(ParkedOrder {
                 order: delivery.order,
                 merchant: delivery.merchant,
                 position: delivery.position,
                 occurred_at,
                 parked_at: at,
+                state,
+                tries: delivery.tries,
+                last_failure: delivery.last_failure,
             }),
             Err(error) => damaged(&error),
         }
@@ -187,7 +204,9 @@ fn of_order(order: &OrderId) -> KeyRange {
     KeyRange::prefix(order.as_str().as_bytes())
 }
 
-fn occurred_at(delivery: &Delivery) -> Result<SystemTime, Damaged> {
+/// When a delivery's event happened, and the order's state after it.
+fn event(delivery: &Delivery) -> Result<(SystemTime, pb::OrderState), Damaged> {
     let event = pb::OrderEvent::decode(delivery.event.body.clone()).map_err(|_| Damaged::EVENT)?;
-    event.occurred_at.and_then(|at| time::parse(at).ok()).ok_or(Damaged::EVENT)
+    let occurred_at = event.occurred_at.and_then(|at| time::parse(at).ok()).ok_or(Damaged::EVENT)?;
+    Ok((occurred_at, event.state()))
 }

@@ -23,6 +23,8 @@ pub const BACK_OFF_MIN: Duration = Duration::from_secs(1);
 pub const BACK_OFF_MAX: Duration = Duration::from_secs(60 * 60);
 /// How long an event is tried, from its first try. Three days let a shop survive a weekend.
 pub const TRY_FOR: Duration = Duration::from_secs(72 * 60 * 60);
+/// How much is kept of why a try failed: every reason that there is, and no end of a panic's.
+const WHY_BYTES_MAX: usize = 200;
 
 /// An event that its merchant has not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Delivery {
     pub first_try: Option<SystemTime>,
     /// How often it was tried.
     pub tries: u32,
+    /// Why the last try failed; none before the first one.
+    pub last_failure: Option<String>,
     /// Where it stands.
     pub state: State,
 }
@@ -81,6 +85,7 @@ impl Delivery {
             event: signed.to_pb(),
             first_try: None,
             tries: 0,
+            last_failure: None,
             state: State::Waiting { due: event.occurred_at },
         }
     }
@@ -121,6 +126,7 @@ impl Delivery {
             event: Some(self.event.clone()),
             first_try_ms: self.first_try.map(time::unix_millis),
             tries: self.tries,
+            last_failure: self.last_failure.clone(),
             state: Some(state),
         };
         stored.encode_to_vec().into()
@@ -139,6 +145,7 @@ impl Delivery {
             event: stored.event.ok_or(Damaged("event"))?,
             first_try: stored.first_try_ms.map(from_millis),
             tries: stored.tries,
+            last_failure: stored.last_failure,
             state: match stored.state.ok_or(Damaged("state"))? {
                 stored::State::DueMs(ms) => State::Waiting { due: from_millis(ms) },
                 stored::State::ParkedMs(ms) => State::Parked { at: from_millis(ms) },
@@ -147,15 +154,17 @@ impl Delivery {
     }
 
     /// What a try that began at `began` and failed at `now` makes of it: a later try, or the end of
-    /// trying. `jitter` is any number; it spreads out the tries of events that failed together.
+    /// trying. `jitter` is any number; it spreads out the tries of events that failed together. `why` is for
+    /// people: its first 200 bytes are kept.
     #[must_use]
-    pub fn failed(mut self, began: SystemTime, now: SystemTime, jitter: u16) -> Self {
+    pub fn failed(mut self, began: SystemTime, now: SystemTime, jitter: u16, why: &str) -> Self {
         // A first try that lies ahead was made before the clock was set back.
         let first_try = self.first_try.map_or(began, |first| first.min(began));
         self.first_try = Some(first_try);
         let end = first_try + TRY_FOR;
         let wait = back_off(self.tries, jitter);
         self.tries = self.tries.saturating_add(1);
+        self.last_failure = Some(beginning(why));
         // The last try falls on the end itself, so that an event gets the whole of its time.
         self.state = if now >= end { State::Parked { at: now } } else { State::Waiting { due: (now + wait).min(end) } };
         self
@@ -181,7 +190,7 @@ impl Delivery {
     /// A parked delivery as a new one: it is due now, and gets the whole of its time once more.
     #[must_use]
     pub fn replayed(self, now: SystemTime) -> Self {
-        Self { first_try: None, tries: 0, state: State::Waiting { due: now }, ..self }
+        Self { first_try: None, tries: 0, last_failure: None, state: State::Waiting { due: now }, ..self }
     }
 }
 
@@ -228,6 +237,12 @@ fn back_off(tries_before: u32, jitter: u16) -> Duration {
     full - full / 4 * u32::from(jitter) / u32::from(u16::MAX)
 }
 
+/// As many whole letters as fit into what is kept.
+fn beginning(why: &str) -> String {
+    let fits = |(at, letter): &(usize, char)| at + letter.len_utf8() <= WHY_BYTES_MAX;
+    why.char_indices().take_while(fits).map(|(_, letter)| letter).collect()
+}
+
 fn from_millis(ms: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(ms)
 }
@@ -252,6 +267,8 @@ mod stored {
         pub(super) tries: u32,
         #[prost(oneof = "State", tags = "7, 8")]
         pub(super) state: Option<State>,
+        #[prost(string, optional, tag = "9")]
+        pub(super) last_failure: Option<String>,
     }
 
     #[derive(Clone, Copy, PartialEq, Eq, prost::Oneof)]

@@ -262,7 +262,7 @@ impl Worker {
     async fn fail(&self, delivery: Delivery, began: SystemTime, error: &(dyn fmt::Display + Sync)) -> Landed {
         self.counters.failed.increment();
         let now = self.clock.now();
-        let failed = delivery.failed(began, now, self.jitter());
+        let failed = delivery.failed(began, now, self.jitter(), &error.to_string());
         let (merchant, order, position, tries) = (&failed.merchant, &failed.order, failed.position, failed.tries);
         let landed = settled(&failed, self.queue.failed(&failed, now).await);
         match (&landed, failed.state) {

@@ -116,7 +116,7 @@ async fn the_same_request_waits_out_no_more_than_the_networks_deadline() {
 async fn a_reversal_waits_for_no_clock_that_was_set_back() {
     let bank = Bank::new();
     let order = bank.order("R-1", 100).await;
-    bank.network.next([Answer::OtherContent]);
+    bank.network.next([Answer::Unreachable]);
     bank.authorize(&bank.a.request(&order, 1, bank.clock.now())).await.unwrap();
     bank.network.fail_reversals(1);
     assert_eq!(bank.authorizer.send_reversals().await.unwrap(), 0);

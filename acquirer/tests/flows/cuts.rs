@@ -169,7 +169,7 @@ async fn a_reversal_that_fails_in_an_unforeseen_way_keeps_none_of_the_others() {
     use super::network::Answer;
 
     let mut bank = Bank::new();
-    bank.network.next([Answer::OtherContent; 40]);
+    bank.network.next([Answer::Unreachable; 40]);
     for number in 0..40 {
         let order = bank.order(&format!("R-{number}"), 1).await;
         bank.authorize(&bank.a.request(&order, number, bank.clock.now())).await.unwrap();

@@ -105,7 +105,7 @@ async fn what_is_overdue_is_recovered_while_the_process_lives() {
 #[tokio::test]
 async fn a_dead_network_does_not_keep_the_process_from_stopping() {
     let before = Bank::new();
-    for (number, answer) in [(1, Answer::OtherContent), (2, Answer::Silent)] {
+    for (number, answer) in [(1, Answer::Unreachable), (2, Answer::Silent)] {
         let order = before.order(&format!("R-{number}"), 1).await;
         before.network.next([answer]);
         before.spawn(&before.a.request(&order, number, before.clock.now()));
@@ -116,12 +116,13 @@ async fn a_dead_network_does_not_keep_the_process_from_stopping() {
         tokio::task::yield_now().await;
     }
     bank.network.die();
+    let inquired = bank.network.inquired().len();
     let stop = CancellationToken::new();
     let authorizer = || Arc::clone(&bank.authorizer);
     let reversing = tokio::spawn(tasks::send_reversals(authorizer(), Arc::clone(&bank.context), stop.clone()));
     let clock = Arc::clone(&bank.context.clock);
     let recovering = tokio::spawn(tasks::recover_authorizations(authorizer(), clock, stop.clone()));
-    while bank.network.reversed().is_empty() || bank.network.inquired().is_empty() {
+    while bank.network.reversed().is_empty() || bank.network.inquired().len() == inquired {
         tokio::task::yield_now().await;
     }
     // Nobody moves the clock, so that neither of the two comes to the deadline of its question.
@@ -142,7 +143,7 @@ async fn a_reversal_is_sent_at_once() {
         tokio::task::yield_now().await;
     }
     let order = bank.order("R-1", 1).await;
-    bank.network.next([Answer::OtherContent]);
+    bank.network.next([Answer::Unreachable]);
     bank.authorize(&bank.a.request(&order, 1, bank.clock.now())).await.unwrap();
     // Nobody moves the clock, so that the task's next look would never come.
     let sent = async {
@@ -159,7 +160,7 @@ async fn a_reversal_is_sent_at_once() {
 async fn a_network_that_comes_back_hears_of_a_reversal_within_a_minute() {
     let bank = Bank::new();
     let order = bank.order("R-1", 1).await;
-    bank.network.next([Answer::OtherContent]);
+    bank.network.next([Answer::Unreachable]);
     bank.authorize(&bank.a.request(&order, 1, bank.clock.now())).await.unwrap();
     bank.network.fail_reversals(20);
     for tries in 1..=20 {
@@ -174,7 +175,7 @@ async fn a_network_that_comes_back_hears_of_a_reversal_within_a_minute() {
 async fn silence_is_no_acknowledgement() {
     let bank = Bank::new();
     let order = bank.order("R-1", 1).await;
-    bank.network.next([Answer::OtherContent]);
+    bank.network.next([Answer::Unreachable]);
     bank.authorize(&bank.a.request(&order, 1, bank.clock.now())).await.unwrap();
     bank.network.die();
     let authorizer = Arc::clone(&bank.authorizer);

@@ -157,7 +157,7 @@ async fn what_is_not_finished_or_not_heard_of_stays() {
     acknowledge(&bank).await;
     let (unheard, ..) = paid(&bank, "R-2", 2).await;
     let open = bank.order("R-3", 1).await;
-    bank.network.next([Answer::Silent, Answer::OtherContent]);
+    bank.network.next([Answer::Silent, Answer::Unreachable]);
     let authorizing = bank.order("R-4", 1).await;
     bank.spawn(&bank.a.request(&authorizing, 3, bank.clock.now()));
     bank.network.asked_times(3).await;

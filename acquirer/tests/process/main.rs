@@ -4,5 +4,6 @@
 
 mod direct;
 mod hub;
+mod operations;
 mod platform;
 mod site;

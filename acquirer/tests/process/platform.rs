@@ -41,7 +41,7 @@ fn configure(site: &Site, place: &Place, with_file: bool, wait: &str) {
 }
 
 /// A new order, as the shop gets it.
-async fn order(acquirer: &Running, site: &Site) -> SignedOrder {
+pub(super) async fn order(acquirer: &Running, site: &Site) -> SignedOrder {
     let made = acquirer.orders(site, "shop-books").create_order(within(wish(), WAIT)).await.unwrap().into_inner();
     SignedOrder::parse(made.signed_order.unwrap()).unwrap()
 }
@@ -56,7 +56,7 @@ fn sign<M: SignedBody>(site: &Site, message: &M) -> pb::Signed {
 }
 
 /// An authorization request of bank-a. Its card can't be opened, which is judged last.
-fn request(site: &Site, order: &SignedOrder, number: u8) -> pb::AuthorizeRequest {
+pub(super) fn request(site: &Site, order: &SignedOrder, number: u8) -> pb::AuthorizeRequest {
     let request = Request {
         id: AuthorizationId::from_random([number; 16]),
         issuer: "bank-a".parse().unwrap(),
@@ -113,7 +113,7 @@ fn request_route(question: &Question) -> pb::AuthorizationRoute {
 }
 
 /// The reason of a refused request, or why it was declined.
-async fn authorize(channel: MeshChannel, request: &pb::AuthorizeRequest) -> String {
+pub(super) async fn authorize(channel: MeshChannel, request: &pb::AuthorizeRequest) -> String {
     match AuthorizationClient::new(channel).authorize(within(request.clone(), WAIT)).await {
         Err(status) => reason_of(&status).unwrap(),
         Ok(answer) => {

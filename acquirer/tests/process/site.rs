@@ -14,7 +14,7 @@ use certs::authority::{AUTHORITY_LIFETIME, Authority, HostName, Issued, LeafRequ
 use mesh::{
     boot::{self, Failure, Listeners, RoleConfig as _},
     channel::MeshChannel,
-    clock::{SystemClock, SystemEntropy},
+    clock::{Clock, SystemClock, SystemEntropy},
     config::{TlsFiles, load},
     identity::Role,
     signing::Signer,
@@ -73,7 +73,8 @@ impl Site {
         fs::set_permissions(&vault, fs::Permissions::from_mode(0o600)).unwrap();
         let sample = include_str!("../../acquirer.sample.toml");
         let site = Self { folder, authority, operator, bank, directory };
-        site.configure(&sample.replace(":7443", ":0").replace(":8443", ":0").replace(":9444", ":0"));
+        let ports = [":7443", ":7444", ":8443", ":9444"];
+        site.configure(&ports.iter().fold(sample.to_owned(), |text, port| text.replace(port, ":0")));
         site
     }
 
@@ -142,11 +143,18 @@ pub(super) struct Running {
     pub(super) page: SocketAddr,
     /// Where the configuration names it.
     pub(super) admin: Option<SocketAddr>,
+    /// Where the configuration names it.
+    pub(super) operations: Option<SocketAddr>,
     pub(super) role: JoinHandle<Result<(), Failure>>,
 }
 
 impl Running {
     pub(super) async fn start(site: &Site) -> Self {
+        Self::start_by(site, Arc::new(SystemClock::new())).await
+    }
+
+    /// With this clock in the place of the system's.
+    pub(super) async fn start_by(site: &Site, clock: Arc<dyn Clock>) -> Self {
         let config: AcquirerConfig = load(&site.path().join("acquirer.toml")).unwrap();
         let listeners = Listeners::bind(&config.listeners()).await.unwrap();
         let address = |name| listeners.address(name).unwrap();
@@ -156,11 +164,12 @@ impl Running {
         let context = boot::Context {
             listeners,
             stop: stop.clone(),
-            clock: Arc::new(SystemClock::new()),
+            clock,
             entropy: Arc::new(SystemEntropy::new()),
             metrics: Metrics::new(),
         };
-        Self { stop, members, page, admin, role: tokio::spawn(acquirer::run(config, context)) }
+        let operations = context.listeners.address("listen.operations");
+        Self { stop, members, page, admin, operations, role: tokio::spawn(acquirer::run(config, context)) }
     }
 
     pub(super) fn channel(&self, site: &Site, member: &str) -> MeshChannel {

@@ -16,6 +16,7 @@ fn delivery() -> Delivery {
         event: pb::Signed { body: Bytes::from_static(b"event"), key_id: "0".repeat(32), signature: vec![1; 64].into() },
         first_try: None,
         tries: 0,
+        last_failure: None,
         state: State::Waiting { due: start() },
     }
 }
@@ -24,7 +25,8 @@ fn delivery() -> Delivery {
 fn every_delivery_survives_the_store() {
     for first_try in [None, Some(start())] {
         for state in [State::Waiting { due: start() }, State::Parked { at: start() }] {
-            let delivery = Delivery { first_try, tries: 3, state, ..delivery() };
+            let last_failure = first_try.map(|_| "the merchant's server answered Unavailable".to_owned());
+            let delivery = Delivery { first_try, tries: 3, last_failure, state, ..delivery() };
             assert_eq!(Delivery::decode(delivery.encode()), Ok(delivery));
         }
     }
@@ -41,11 +43,22 @@ fn the_waits_double_from_a_second_to_an_hour_less_a_quarter_at_most() {
 }
 
 #[test]
+fn the_last_failure_is_kept_as_far_as_it_is_of_use() {
+    let failed = delivery().failed(start(), start(), 0, "refused");
+    assert_eq!(failed.last_failure.as_deref(), Some("refused"));
+    // Two bytes a letter, and an odd one in front.
+    let endless = format!("x{}", "é".repeat(1_000));
+    let failed = failed.failed(start(), start(), 0, &endless);
+    assert_eq!(failed.last_failure.as_ref().map(String::len), Some(199), "no letter is cut in two");
+    assert_eq!(failed.replayed(start()).last_failure, None, "a replay begins anew");
+}
+
+#[test]
 fn a_dead_merchants_event_is_tried_for_exactly_its_time() {
     let mut delivery = delivery();
     let mut now = start();
     loop {
-        delivery = delivery.failed(now, now, 0);
+        delivery = delivery.failed(now, now, 0, "refused");
         match delivery.state {
             State::Waiting { due } => {
                 assert!(due > now && due <= start() + TRY_FOR);
@@ -68,7 +81,7 @@ fn the_successor_of_a_parked_event_takes_over_its_time_and_gets_one_try() {
     let next = Delivery { position: 13, state: State::Waiting { due: now + BACK_OFF_MAX }, ..delivery() };
     let next = next.promoted(now, Some(&parked));
     assert_eq!(next.state, State::Waiting { due: now });
-    assert_eq!(next.failed(now, now, 0).state, State::Parked { at: now });
+    assert_eq!(next.failed(now, now, 0, "refused").state, State::Parked { at: now });
 }
 
 #[test]
@@ -89,15 +102,16 @@ proptest! {
         let first_try = first.map(|seconds| start() - Duration::from_secs(seconds));
         let before = Delivery { first_try, tries, ..delivery() };
         let now = start() + Duration::from_secs(late);
-        let after = before.clone().failed(start(), now, jitter);
+        let after = before.clone().failed(start(), now, jitter, "refused");
         prop_assert_eq!(after.first_try, Some(first_try.unwrap_or(start())));
         prop_assert_eq!(after.tries, tries + 1);
+        prop_assert_eq!(after.last_failure.as_deref(), Some("refused"));
         let end = first_try.unwrap_or(start()) + TRY_FOR;
         match after.state {
             State::Waiting { due } => prop_assert!(now < end && due > now && due <= end && due <= now + BACK_OFF_MAX),
             State::Parked { at } => prop_assert!(at == now && now >= end),
         }
-        prop_assert_eq!(Delivery { first_try, tries, state: before.state, ..after }, before);
+        prop_assert_eq!(Delivery { first_try, tries, last_failure: None, state: before.state, ..after }, before);
     }
 
     #[test]

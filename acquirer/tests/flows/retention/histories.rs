@@ -57,7 +57,7 @@ impl History {
             }
             Step::Pay(order) => self.authorize(order, Answer::Approve).await,
             Step::Decline(order) => self.authorize(order, Answer::Decline(DeclineReason::LostCard)).await,
-            Step::Reversed(order) => self.authorize(order, Answer::OtherContent).await,
+            Step::Reversed(order) => self.authorize(order, Answer::Unreachable).await,
             Step::Cancel(order) => {
                 if let Some(order) = self.newest(order) {
                     let cancelled = self.bank.orders.cancel(&shop(), order.id()).await;

@@ -57,6 +57,9 @@ async fn an_order_stands_in_the_list_once_with_its_first_event() {
         position: 1,
         occurred_at: start(),
         parked_at: start() + TRY_FOR,
+        state: proto::pb::OrderState::Open,
+        tries: 2,
+        last_failure: Some(DeliveryError::Refused(tonic::Code::Unavailable).to_string()),
     };
     let mut all = vec![expected(1, "shop-a"), expected(2, "shop-a"), expected(3, "shop-b")];
     all.sort_by_key(|order| order.order.to_string());

@@ -1,12 +1,12 @@
 //! How large the acquirer's store becomes, and how long a start over a large one takes.
 //!
-//! - `scale week [ORDERS A DAY]` lives through a week and more by a clock that is moved by hand, once without
+//! - `order_scale week [ORDERS A DAY]` lives through a week and more by a clock that is moved by hand, once without
 //!   retention and once with periods of a day, and prints the size of the folder after each day. The payments
 //!   are written as the server writes them, with their notifications and acknowledgements.
-//! - `scale restart [ORDERS]…` fills stores with so many finished orders and a thousand that a crash has left
+//! - `order_scale restart [ORDERS]…` fills stores with so many finished orders and a thousand that a crash has left
 //!   under way, and opens each in a process of its own, which does what a server does at its start.
 //!
-//! The stores lie in the folder for temporary files (`TMPDIR`). `cargo run --release -p acquirer --example scale`
+//! The stores lie in the folder for temporary files (`TMPDIR`). `cargo run --release -p acquirer --example order_scale`
 
 use std::{
     error::Error,
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
             counts.map_err(Failed::from).and_then(|counts| restarts(&counts))
         }
         ["start", folder] => start(Path::new(folder)),
-        _ => Err("scale week [ORDERS A DAY] | scale restart [ORDERS]…".into()),
+        _ => Err("order_scale week [ORDERS A DAY] | order_scale restart [ORDERS]…".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
