@@ -10,6 +10,7 @@
 
 mod advance;
 mod bells;
+mod bounds;
 mod consent;
 mod demand;
 mod inquire;
@@ -23,6 +24,7 @@ mod submit;
 mod watch;
 
 pub use bells::Bells;
+pub use bounds::{Awaited, Party, final_within};
 pub use inquire::inquire;
 pub use numbers::Numbers;
 pub use result::Untrusted;

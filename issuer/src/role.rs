@@ -79,7 +79,8 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
         Server::grpc("devices", listener, ServerTls::device(Arc::clone(&devices)), access::devices(), routes(&ctx))
             .limits(config.serve)
             .metrics(boot.metrics.clone())
-            .entropy(Arc::clone(&boot.entropy));
+            .entropy(Arc::clone(&boot.entropy))
+            .needs_store(Arc::clone(&store), &[]);
     if config.reflection {
         server = server.reflection(proto::FILE_DESCRIPTOR_SET)?;
     }

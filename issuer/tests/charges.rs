@@ -5,6 +5,7 @@
 mod charges {
     mod acquirer;
     mod audit;
+    mod bounds;
     mod callers;
     mod consent;
     mod crash;

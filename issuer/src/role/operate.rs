@@ -1,31 +1,21 @@
 //! The operations port, and the command that calls it.
 
-use std::{
-    ffi::OsString,
-    fmt::Write as _,
-    fs,
-    io::{self, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{ffi::OsString, fmt::Write as _, fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
 use mesh::{
     boot::{self, Failure},
     channel::{MeshChannel, within},
     config,
-    identity::Role,
+    operate::{self, Problem},
     serve::{MESSAGE_BYTES_MAX, Server},
-    tls::{ExpectedServer, ServerTls, TlsIdentity},
+    tls::{ServerTls, TlsIdentity},
 };
 use prost::Message as _;
 use proto::pb::{
     self, issuer_operations_client::IssuerOperationsClient, issuer_operations_server::IssuerOperationsServer,
 };
-use tonic::{Status, service::Routes};
+use tonic::service::Routes;
 
 use super::open;
 use crate::{
@@ -54,13 +44,14 @@ pub(super) fn server(
     let server = Server::grpc("operations", listener, tls, access::operations(&own), routes)
         .limits(config.serve)
         .metrics(boot.metrics.clone())
-        .entropy(Arc::clone(&boot.entropy));
+        .entropy(Arc::clone(&boot.entropy))
+        .needs_store(Arc::clone(ctx.repository.store()), &[]);
     if config.reflection { Ok(server.reflection(proto::FILE_DESCRIPTOR_SET)?) } else { Ok(server) }
 }
 
 /// Asks something of the running issuer, under the bank's own certificate.
 #[derive(Debug, Parser)]
-#[command(name = "issuer operate", version)]
+#[command(name = "issuer operate", bin_name = "issuer operate", version)]
 struct Arguments {
     /// The issuer's configuration file, in TOML: says where the issuer listens, and with which certificate to call.
     #[arg(long, value_name = "FILE")]
@@ -111,75 +102,14 @@ enum Command {
 /// The whole life of `issuer operate`: exits 0 where the issuer did it, 1 where it refused, 64 where the command
 /// line or the configuration is wrong.
 pub fn operate_command(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
-        Err(error) if error.exit_code() == 0 => {
-            print(&error.to_string());
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => return fail(&Failure::Config(error.to_string())),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure::Internal(format!("the runtime could not be started: {error}"))),
-    };
-    let channel = match connect(&arguments.config, arguments.server.as_deref()) {
-        Ok(channel) => channel,
-        Err(failure) => return fail(&failure),
-    };
-    match runtime.block_on(ask(IssuerOperationsClient::new(channel), arguments.command)) {
-        Ok(said) => {
-            print(&said);
-            ExitCode::SUCCESS
-        }
-        Err(Problem::Refused(status)) => {
-            let reason = mesh::status::reason_of(&status).unwrap_or_else(|| format!("{:?}", status.code()));
-            report(&format!("{reason}: {}", status.message()));
-            for (path, what) in mesh::status::violations_of(&status) {
-                report(&format!("  {path}: {what}"));
-            }
-            ExitCode::FAILURE
-        }
-        Err(Problem::File(path, error)) => fail(&Failure::Config(format!("{}: {error}", path.display()))),
-    }
+    let ask = async |channel, arguments: Arguments| ask(IssuerOperationsClient::new(channel), arguments.command).await;
+    operate::command(arguments, connect, ask)
 }
 
-enum Problem {
-    Refused(Box<Status>),
-    File(PathBuf, String),
-}
-
-impl From<Status> for Problem {
-    fn from(status: Status) -> Self {
-        Self::Refused(Box::new(status))
-    }
-}
-
-fn connect(config: &Path, server: Option<&str>) -> Result<MeshChannel, Failure> {
-    let config: IssuerConfig = config::load(config).map_err(|error| open::wrong(&error))?;
+fn connect(arguments: &Arguments) -> Result<MeshChannel, Failure> {
+    let config: IssuerConfig = config::load(&arguments.config).map_err(|error| open::wrong(&error))?;
     let identity = TlsIdentity::load(&config.tls, config.trust_domain.clone())?;
-    let own = identity.own_id().ok_or_else(|| Failure::Internal("the certificate names nobody".to_owned()))?;
-    let address = match (server, &config.listen.operations) {
-        (Some(server), _) => server.to_owned(),
-        (None, Some(port)) => format!("https://{}", on_this_machine(port.address)),
-        (None, None) => {
-            let problem = "table `listen.operations`: is missing; add it, or name the issuer with --server";
-            return Err(Failure::Config(problem.to_owned()));
-        }
-    };
-    let expected = ExpectedServer::member(Role::Issuer, own.member().clone());
-    MeshChannel::new(&address, identity, expected).map_err(|error| Failure::Config(error.to_string()))
-}
-
-/// A port that listens on every address is called on the loopback one.
-fn on_this_machine(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, address.port())
+    operate::channel(identity, arguments.server.as_deref(), config.listen.operations.as_ref())
 }
 
 async fn ask(mut client: IssuerOperationsClient<MeshChannel>, command: Command) -> Result<String, Problem> {
@@ -235,22 +165,18 @@ fn line(charge: Option<&pb::Charge>) -> String {
     let Some(charge) = charge else { return "the issuer named no charge\n".to_owned() };
     let state = charge.state().as_str_name().trim_start_matches("CHARGE_STATE_").to_owned();
     let amount = charge.amount.clone().unwrap_or_default();
+    let owes = charge.awaiting.as_ref().map(owes).unwrap_or_default();
     format!(
-        "{} {state} {} {} {}\n",
+        "{} {state} {} {} {}{owes}\n",
         charge.charge_id, amount.currency_code, amount.minor_units, charge.authorization_id
     )
 }
 
-fn print(text: &str) {
-    // Nothing can be done where nobody reads.
-    let _ = io::stdout().write_all(text.as_bytes());
-}
-
-fn report(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-fn fail(failure: &Failure) -> ExitCode {
-    report(&failure.to_string());
-    ExitCode::from(failure.code())
+/// Who owes the next message, to follow the rest of a line.
+fn owes(awaiting: &pb::Awaiting) -> String {
+    let party = awaiting.party().as_str_name().trim_start_matches("AWAITED_PARTY_").to_owned();
+    match awaiting.by {
+        Some(by) => format!(", {party} owes by {by}"),
+        None => format!(", {party} owes"),
+    }
 }

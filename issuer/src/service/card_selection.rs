@@ -18,7 +18,7 @@ use crate::{
     audit::{self, Act, Actor, Entry},
     auth::{self, SessionCall, SignedIn},
     cards::{self, CardOption, Kind},
-    charges::{self, Charge, Submission},
+    charges::{self, Awaited, Charge, Party, Submission},
     context::Context,
     domain::{
         card::Unusable,
@@ -48,6 +48,10 @@ impl CardSelectionService {
         actor: Actor,
     ) -> Result<SignedIn, Error> {
         auth::session(&self.ctx, SessionCall::new(token, session_use, rpc).by_actor(actor)).await
+    }
+
+    fn shown(&self, charge: &Charge) -> pb::Charge {
+        charge_pb(&self.ctx, charge)
     }
 
     /// What the audit trail says of an act of this session.
@@ -88,7 +92,7 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
             Err(error) => Err(error),
         };
         match submitted {
-            Ok(charge) => Ok(Response::new(pb::SubmitChargeResponse { charge: Some(charge_pb(&charge)) })),
+            Ok(charge) => Ok(Response::new(pb::SubmitChargeResponse { charge: Some(self.shown(&charge)) })),
             Err(error) => Err(audit::refuse(&self.ctx.repository, told, error).await),
         }
     }
@@ -102,7 +106,7 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
         let rpc = "CardSelection/GetCharge";
         let signed_in = self.signed_in(&request.session_token, request.session_use.clone(), rpc, actor).await?;
         let charge = charges::load(&self.ctx, &signed_in.customer, &parse_id(&request.charge_id)?).await?;
-        Ok(Response::new(pb::GetChargeResponse { charge: Some(charge_pb(&charge)) }))
+        Ok(Response::new(pb::GetChargeResponse { charge: Some(self.shown(&charge)) }))
     }
 
     type WatchChargeStream = Pin<Box<dyn Stream<Item = Result<pb::WatchChargeResponse, Status>> + Send>>;
@@ -117,8 +121,9 @@ impl pb::card_selection_server::CardSelection for CardSelectionService {
         let signed_in = self.signed_in(&request.session_token, request.session_use.clone(), rpc, actor).await?;
         let charge = parse_id(&request.charge_id)?;
         let changes = charges::watch(&self.ctx, signed_in.customer, charge, signed_in.expires_at).await?;
-        let shown = changes.map(|charge| match charge {
-            Ok(charge) => Ok(pb::WatchChargeResponse { charge: Some(charge_pb(&charge)) }),
+        let service = self.clone();
+        let shown = changes.map(move |charge| match charge {
+            Ok(charge) => Ok(pb::WatchChargeResponse { charge: Some(service.shown(&charge)) }),
             Err(error) => Err(error.into()),
         });
         Ok(Response::new(Box::pin(shown)))
@@ -198,7 +203,7 @@ fn card_option_pb(option: CardOption) -> pb::CardOption {
 }
 
 /// A charge as its customer sees it.
-pub(super) fn charge_pb(charge: &Charge) -> pb::Charge {
+pub(super) fn charge_pb(ctx: &Context, charge: &Charge) -> pb::Charge {
     let state = match charge.state {
         State::Held => pb::ChargeState::Held,
         State::Sent(_) => pb::ChargeState::Sent,
@@ -228,5 +233,17 @@ pub(super) fn charge_pb(charge: &Charge) -> pb::Charge {
         created_at: Some(time::to_pb(charge.created_at)),
         updated_at: Some(time::to_pb(charge.updated_at)),
         next_inquiry_at,
+        awaiting: charge.awaited(&ctx.charge_limits, ctx.clock.now()).map(awaiting_pb),
+        final_by: charge.final_by(&ctx.charge_limits).map(time::to_pb),
     }
+}
+
+/// Who owes the next message, as a message.
+fn awaiting_pb(awaited: Awaited) -> pb::Awaiting {
+    let party = match awaited.party {
+        Party::Acquirer => pb::AwaitedParty::Acquirer,
+        Party::Issuer => pb::AwaitedParty::Issuer,
+        Party::Operator => pb::AwaitedParty::IssuerOperator,
+    };
+    pb::Awaiting { party: party.into(), by: awaited.by.map(time::to_pb) }
 }

@@ -54,7 +54,7 @@ impl IssuerOperations for IssuerOperationsService {
         let page = parse_page(request.page_size, &request.page_token)?;
         let found = operations::unknown_charges(&self.ctx, request.parked, page).await?;
         Ok(Response::new(pb::ListUnknownChargesResponse {
-            charges: found.charges.iter().map(unknown_pb).collect(),
+            charges: found.charges.iter().map(|charge| unknown_pb(&self.ctx, charge)).collect(),
             next_page_token: found.next.map(|next| BASE64URL_NOPAD.encode(next.as_bytes())).unwrap_or_default(),
         }))
     }
@@ -66,7 +66,7 @@ impl IssuerOperations for IssuerOperationsService {
         let request = request.into_inner();
         let (customer, charge) = parse_charge(&request.customer_id, &request.charge_id).map_err(Error::from)?;
         let charge = operations::resolve(&self.ctx, &customer, &charge).await?;
-        Ok(Response::new(pb::ResolveChargeResponse { charge: Some(charge_pb(&charge)) }))
+        Ok(Response::new(pb::ResolveChargeResponse { charge: Some(charge_pb(&self.ctx, &charge)) }))
     }
 
     async fn import_result(
@@ -76,7 +76,7 @@ impl IssuerOperations for IssuerOperationsService {
         let request = request.into_inner();
         let (customer, charge, result) = parse_import(request).map_err(Error::from)?;
         let charge = operations::import_result(&self.ctx, &customer, &charge, &result).await?;
-        Ok(Response::new(pb::ImportResultResponse { charge: Some(charge_pb(&charge)) }))
+        Ok(Response::new(pb::ImportResultResponse { charge: Some(charge_pb(&self.ctx, &charge)) }))
     }
 
     async fn issue_activation_code(
@@ -139,14 +139,14 @@ fn parse_import(request: pb::ImportResultRequest) -> Result<(CustomerId, ChargeI
     Ok((customer, charge, result))
 }
 
-fn unknown_pb(charge: &Charge) -> pb::UnknownCharge {
+fn unknown_pb(ctx: &Context, charge: &Charge) -> pb::UnknownCharge {
     let questions = match charge.state {
         State::Unknown { questions, .. } => questions,
         State::Held | State::Sent(_) | State::Approved { .. } | State::Declined { .. } | State::Abandoned => 0,
     };
     pb::UnknownCharge {
         customer_id: charge.customer.to_string(),
-        charge: Some(charge_pb(charge)),
+        charge: Some(charge_pb(ctx, charge)),
         acquirer_id: charge.order.order.acquirer.to_string(),
         parked: charge.is_parked(),
         questions,

@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// How long nothing may change a charge that is held or sent, beyond the wait for a result. Signing and
 /// committing take milliseconds, so that after this long nobody is at it.
 const STANDSTILL: Duration = Duration::from_secs(60);
+/// How long a charge stands still at most before it is taken up again, beyond the wait for a result.
+pub const STANDING_STILL_MAX: Duration = STANDSTILL.saturating_add(LOOK_EVERY);
 
 /// What was put right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

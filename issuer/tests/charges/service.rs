@@ -141,6 +141,9 @@ async fn a_device_sees_why_it_was_declined_and_when_the_bank_asks() {
     let shown = get(&run, &token, 1).await.unwrap();
     let next = proto::time::to_pb(unknown.updated_at + Duration::from_millis(200));
     assert_eq!((shown.state(), shown.next_inquiry_at), (pb::ChargeState::Unknown, Some(next)));
+    let issuer = pb::Awaiting { party: pb::AwaitedParty::Issuer.into(), by: Some(next) };
+    assert_eq!(shown.awaiting, Some(issuer), "the issuer owes the acquirer a question by then");
+    assert_eq!(shown.final_by.unwrap().seconds - shown.created_at.unwrap().seconds, 83);
 
     run.ask();
     world.clock.advance(Duration::from_secs(1));
@@ -148,6 +151,7 @@ async fn a_device_sees_why_it_was_declined_and_when_the_bank_asks() {
     let shown = get(&run, &token, 1).await.unwrap();
     assert_eq!((shown.state(), shown.decline_reason()), (pb::ChargeState::Declined, pb::DeclineReason::NeverReceived));
     assert_eq!((shown.next_inquiry_at, shown.approval_code.as_str()), (None, ""));
+    assert_eq!((shown.awaiting, shown.final_by), (None, None));
 }
 
 #[tokio::test]

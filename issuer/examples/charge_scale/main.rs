@@ -1,11 +1,11 @@
 //! How large the issuer's store becomes, and how long a start over a large one takes.
 //!
-//! - `scale week [CHARGES A DAY]` lives through a week and more by a clock that is moved by hand, once without
+//! - `charge_scale week [CHARGES A DAY]` lives through a week and more by a clock that is moved by hand, once without
 //!   retention and once with periods of a day and two, and prints the size of the folder after each day.
-//! - `scale restart [CHARGES]…` fills stores with so many ended charges and a thousand that a crash has left
+//! - `charge_scale restart [CHARGES]…` fills stores with so many ended charges and a thousand that a crash has left
 //!   sent, and opens each in a process of its own, which does what a server does at its start.
 //!
-//! The stores lie in the folder for temporary files (`TMPDIR`). `cargo run --release -p issuer --example scale`
+//! The stores lie in the folder for temporary files (`TMPDIR`). `cargo run --release -p issuer --example charge_scale`
 
 use std::{
     error::Error,
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
             counts.map_err(Failed::from).and_then(|counts| restarts(&counts))
         }
         ["start", folder] => start(Path::new(folder)),
-        _ => Err("scale week [CHARGES A DAY] | scale restart [CHARGES]…".into()),
+        _ => Err("charge_scale week [CHARGES A DAY] | charge_scale restart [CHARGES]…".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,86 @@
+//! Who owes the next message about a charge, and by when it is final.
+
+use std::time::{Duration, SystemTime};
+
+use issuer::{
+    charges::{Awaited, Party, final_within},
+    client::Unanswered,
+    domain::charge::{Inquiry, State},
+};
+use mesh::clock::Clock as _;
+
+use super::{
+    acquirer::Reply,
+    world::{Card, Run, World},
+};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+async fn awaited(world: &World, run: &Run) -> Option<(Party, Option<SystemTime>)> {
+    let charge = run.charge(1).await;
+    let awaited = charge.awaited(&run.ctx.charge_limits, world.clock.now());
+    awaited.map(|Awaited { party, by }| (party, by))
+}
+
+#[tokio::test]
+async fn the_party_that_owes_follows_the_charge_to_its_end() {
+    let (world, run) = World::new().await;
+    let limits = run.ctx.charge_limits;
+    world.acquirer.then(Reply::ApproveUnheard);
+    let submitted = run.submit(1, &world.acquirer.order("TWD", 1_000), Card::First).await.unwrap();
+    let made = submitted.created_at;
+    let stuck = made + WAIT + Duration::from_secs(90);
+    let held = submitted.awaited(&limits, made);
+    assert_eq!(held, Some(Awaited { party: Party::Issuer, by: Some(stuck) }), "the issuer sends it");
+    let final_by = Some(made + Duration::from_secs(83));
+    assert_eq!(submitted.final_by(&limits), final_by);
+
+    // The acquirer's word got lost: the issuer asks, and the question is the acquirer's to answer.
+    run.until_unknown(1).await;
+    let State::Unknown { next: Inquiry::At(next), .. } = run.charge(1).await.state else { panic!("not unknown") };
+    assert_eq!(awaited(&world, &run).await, Some((Party::Issuer, Some(next))));
+    world.clock.set(next + Duration::from_millis(1));
+    assert_eq!(awaited(&world, &run).await, Some((Party::Acquirer, Some(next + WAIT))));
+    assert_eq!(run.charge(1).await.final_by(&limits), final_by, "what was promised stands");
+
+    // A day of silence: only people can go on.
+    world.clock.advance(Duration::from_secs(86_400));
+    world.acquirer.then_answer(Reply::Fail(Unanswered::Connection("refused".into())));
+    run.ask();
+    run.until(1, |state| matches!(state, State::Unknown { next: Inquiry::Parked, .. })).await;
+    assert_eq!(awaited(&world, &run).await, Some((Party::Operator, None)));
+    assert_eq!(run.charge(1).await.final_by(&limits), None);
+
+    let ended = issuer::operations::resolve(&run.ctx, &submitted.customer, &submitted.id).await.unwrap();
+    assert!(matches!(ended.state, State::Approved { .. }), "{:?}", ended.state);
+    assert_eq!((awaited(&world, &run).await, ended.final_by(&limits)), (None, None));
+}
+
+#[tokio::test]
+async fn the_acquirer_owes_the_result_while_it_is_waited_for_and_the_issuer_a_question_from_then_on() {
+    let (world, run) = World::new().await;
+    world.acquirer.then(Reply::Silence);
+    run.submit(1, &world.acquirer.order("TWD", 1_000), Card::First).await.unwrap();
+    run.until(1, |state| matches!(state, State::Sent(_))).await;
+    let sent = run.charge(1).await;
+    let at = |now| sent.awaited(&run.ctx.charge_limits, now).unwrap();
+    let waited = sent.updated_at + WAIT;
+    assert_eq!(at(waited), Awaited { party: Party::Acquirer, by: Some(waited) });
+    let stuck = waited + Duration::from_secs(90);
+    assert_eq!(at(waited + Duration::from_millis(1)), Awaited { party: Party::Issuer, by: Some(stuck) });
+}
+
+/// The promise holds where nothing is broken but the answer to the request.
+#[tokio::test]
+async fn a_lost_answer_is_final_long_before_the_promise() {
+    let (world, run) = World::new().await;
+    world.acquirer.then(Reply::ApproveUnheard);
+    let submitted = run.submit(1, &world.acquirer.order("TWD", 1_000), Card::First).await.unwrap();
+    run.until_unknown(1).await;
+    let State::Unknown { next: Inquiry::At(next), .. } = run.charge(1).await.state else { panic!("not unknown") };
+    world.clock.set(next);
+    run.ask();
+    run.until_final(1).await;
+    let took = run.charge(1).await.updated_at.duration_since(submitted.created_at).unwrap();
+    assert!(took < final_within(&run.ctx.charge_limits), "{took:?}");
+}
