@@ -34,6 +34,9 @@ use crate::{
     tasks::{self, Prober, TlsProbe},
 };
 
+/// What works without the store: the relay has the directory in memory and keeps nothing.
+const RELAY: &[&str] = &["bankside.v1.Authorization"];
+
 /// Runs the platform until it is asked to stop.
 ///
 /// The ports drain first, so that every call gets its answer; then the tasks end, and the store is
@@ -53,8 +56,8 @@ pub async fn run(config: PlatformConfig, mut boot: boot::Context) -> Result<(), 
     let context = Arc::new(context(&config, &boot, keys, Arc::clone(&store)).await?);
     add_first(&config, &context).await?;
 
-    let members = members_port(&config, &mut boot, &context, &identity)?;
-    let devices = devices_port(&config, &mut boot, &context, &web)?;
+    let members = members_port(&config, &mut boot, &context, &identity)?.needs_store(Arc::clone(&store), RELAY);
+    let devices = devices_port(&config, &mut boot, &context, &web)?.needs_store(Arc::clone(&store), &[]);
     let tls = Some(ServerTls::device(Arc::clone(&web)));
     let pages = Server::http("pages", boot.listeners.take("listen.pages")?, tls, page::routes(Arc::clone(&context)));
     let pages = pages.limits(config.serve).metrics(boot.metrics.clone()).entropy(Arc::clone(&boot.entropy));
