@@ -18,7 +18,7 @@ use crate::role::Server;
 pub use people::{Account, AccountKind, Card, Customer};
 
 /// Changes whenever a program that reads `sandbox.json` would have to.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// A whole network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +167,8 @@ pub struct Acquirer {
     pub endpoint: String,
     /// Its HTTPS port with the payment pages.
     pub pages: String,
+    /// Its gRPC port for its own people (`acquirer operate`), mutual TLS: `https://localhost:PORT`.
+    pub operations: String,
     /// Its TLS certificate.
     pub tls: KeyPair,
     /// Its signing certificate.

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use mesh::clock::{Entropy as _, SystemEntropy};
 use tokio::task::JoinSet;
@@ -30,6 +30,7 @@ use crate::role::Server;
 mod auditor;
 mod books;
 mod chance;
+mod diary;
 mod disks;
 mod evidence;
 mod faults;
@@ -40,6 +41,7 @@ mod links;
 mod namespace;
 mod payer;
 mod people;
+mod plant;
 mod scenes;
 mod settle;
 mod shop;
@@ -48,12 +50,16 @@ mod world;
 
 pub use shop::{ShopCommand, run as run_shop};
 
+use auditor::awake::Noticed;
 use auditor::{Finding, Sums};
+use evidence::Evidence;
 use faults::{Schedule, Targets, tell_cards};
 use fleet::{Fleet, Kind};
 use follower::Follower;
 use ground::Ground;
 use links::Weather;
+use people::CURRENCY;
+use plant::Plant;
 use scenes::Actor;
 use settle::Settling;
 use world::World;
@@ -66,6 +72,10 @@ const LIFE: Duration = Duration::from_secs(60);
 
 /// How many of those each shop makes.
 const LEFT_TO_EXPIRE: usize = 2;
+
+/// How long the card network may take to hear that it is well again, and the pause between two tries.
+const HEAL_TIME: Duration = Duration::from_secs(30);
+const HEAL_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many findings are shown.
 const SHOWN_MAX: usize = 40;
@@ -85,9 +95,12 @@ pub struct Command {
     /// Keep the folder with logs and stores, also where nothing is wrong
     #[arg(long)]
     keep: bool,
-    /// Already in a mount namespace of its own; for this program's own use
-    #[arg(long, hide = true)]
-    inside: bool,
+    /// Make this mistake in what the servers leave behind, which must be reported and fail the run
+    #[arg(long, hide = true, value_name = "WHAT")]
+    plant: Option<Plant>,
+    /// Already in a mount namespace of its own, with this folder; for this program's own use
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    inside: Option<PathBuf>,
 }
 
 /// Everything that runs.
@@ -109,21 +122,36 @@ struct Run<'a> {
 /// # Errors
 /// The network can't be started, a fault can't be made, or the books can't be opened.
 pub async fn run(command: &Command, console: &Console) -> Result<bool> {
-    if !command.inside {
-        let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-        if let Some(status) = namespace::run_inside(arguments).await? {
-            return Ok(status.success());
-        }
-        console.line("No disk can be mounted here: none is filled up, and files are limited in size instead.");
+    if let Some(folder) = &command.inside {
+        let gone = namespace::outside_is_gone();
+        return tokio::select! {
+            ended = run_in(command, folder, console) => ended,
+            () = gone.cancelled() => bail!("the program that started this one is gone"),
+        };
     }
-    let seed = seed(command.seed)?;
+    // What is made here is removed here, however the run inside ends.
     let folder = tempfile::Builder::new().prefix("bankside-torture-").tempdir().context("no folder to work in")?;
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let Some(status) = namespace::run_inside(arguments, folder.path()).await? {
+        // One that ended with a code has said why.
+        ensure!(status.code().is_some(), "the run was ended from outside ({status})");
+        return Ok(status.success());
+    }
+    // Whoever runs the gate must not believe that disks were filled which were not.
+    let why = "no disk can be mounted here: that takes root, or user namespaces, and util-linux's unshare and mount";
+    ensure!(std::env::var_os("CI").is_none(), "{why}");
+    console.line("No disk can be mounted here: none is filled up, and files are limited in size instead.");
+    run_in(command, folder.path(), console).await
+}
+
+async fn run_in(command: &Command, folder: &Path, console: &Console) -> Result<bool> {
+    let seed = seed(command.seed)?;
     console.line(format!("The seed is {seed}; --seed {seed} brings the same torment again."));
     let begin = Instant::now();
-    let outcome = torment(command, seed, folder.path(), console).await;
+    let outcome = torment(command, seed, folder, console).await;
     let is_sound = matches!(&outcome, Ok(verdict) if verdict.is_sound());
-    if command.keep || !is_sound {
-        let kept = keep(folder.path())?;
+    if command.keep || !(is_sound || command.plant.is_some()) {
+        let kept = keep(folder)?;
         console.line(format!("Logs, stores and what everybody was told are kept in {}", kept.display()));
     }
     let verdict = outcome.with_context(|| format!("seed {seed}"))?;
@@ -135,6 +163,8 @@ pub async fn run(command: &Command, console: &Console) -> Result<bool> {
 struct Verdict {
     sums: Sums,
     findings: Vec<Finding>,
+    /// How many mistakes the auditor has noticed in copies of these books.
+    noticed: Noticed,
     kills: usize,
     others: usize,
     after_disks: u64,
@@ -150,6 +180,9 @@ async fn torment(command: &Command, seed: u64, folder: &Path, console: &Console)
     let _ = keeper.await;
     console.working("stopping the servers");
     run.fleet.stop().await?;
+    if let Some(plant) = command.plant {
+        plant.make(&run.ground).await.with_context(|| format!("the mistake {plant:?} can't be made"))?;
+    }
     console.working("auditing");
     let ended = SystemTime::now();
     let mut evidence = books::read(&run.ground, &run.world, &run.followers, (run.began, ended)).await?;
@@ -158,10 +191,11 @@ async fn torment(command: &Command, seed: u64, folder: &Path, console: &Console)
     evidence.offences.extend(late);
     std::fs::write(folder.join("evidence.txt"), format!("{evidence:#?}"))?;
     let findings = auditor::audit(&evidence);
+    let noticed = if findings.is_empty() { prove(&evidence)? } else { Noticed::default() };
     console.done();
     let sums = auditor::sums(&evidence, &findings);
     let silences = run.world.silences().into_iter().collect();
-    Ok(Verdict { sums, findings, kills: counts.0, others: counts.1, after_disks, silences })
+    Ok(Verdict { sums, findings, noticed, kills: counts.0, others: counts.1, after_disks, silences })
 }
 
 impl<'a> Run<'a> {
@@ -169,7 +203,7 @@ impl<'a> Run<'a> {
         console.working("making certificates and keys");
         let mut ground = Ground::make(folder).await?;
         let minutes = command.seconds.div_ceil(60);
-        let fleet = Arc::new(Fleet::of(&ground, command.inside, minutes)?);
+        let fleet = Arc::new(Fleet::of(&ground, command.inside.is_some(), minutes)?);
         console.working("importing the customers");
         let mut imports = JoinSet::new();
         for issuer in ground.topology.issuers.clone() {
@@ -259,8 +293,12 @@ impl<'a> Run<'a> {
     async fn heal(&self) -> Result<()> {
         self.ground.links.iter().for_each(|link| link.set(Weather::Clear));
         self.fleet.heal()?;
-        // It may just be starting, and has then forgotten its faults by itself.
-        let _ = tell_cards(&self.ground, Vec::new()).await;
+        let begin = Instant::now();
+        // It may just be starting.
+        while let Err(error) = tell_cards(&self.ground, Vec::new()).await {
+            ensure!(begin.elapsed() < HEAL_TIME, "the card network can't be healed: {error:#}");
+            tokio::time::sleep(HEAL_PAUSE).await;
+        }
         Ok(())
     }
 
@@ -293,10 +331,21 @@ impl Verdict {
         }
         let silences: Vec<String> = self.silences.iter().map(|(what, count)| format!("{what} {count}")).collect();
         console.line(format!("Calls that had to be made again: {}", silences.join(", ")));
-        let Sums { charges, events, .. } = self.sums;
+        let Sums { charges, events, taken, spent, standing, .. } = self.sums;
         console.line(format!(
-            "{charges} charges and {events} events were compared; {} starts after a fault of a disk; {} s in all; \
-             seed {seed}",
+            "In minor units of {CURRENCY}: the shops have taken {taken}, the banks' accounts have spent {spent}, and \
+             {standing} stand at the card network"
+        ));
+        // Where something is wrong with the books, the auditor has shown that it is awake.
+        let Noticed { made, known } = self.noticed;
+        let awake = if self.is_sound() {
+            format!("; {made} of {known} kinds of mistakes were put into copies of these books, and noticed")
+        } else {
+            String::new()
+        };
+        console.line(format!(
+            "{charges} charges and {events} events were compared{awake}; {} starts after a fault of a disk; {} s in \
+             all; seed {seed}",
             self.after_disks,
             took.as_secs()
         ));
@@ -326,6 +375,15 @@ fn seed(wished: Option<u64>) -> Result<u64> {
     let mut bytes = [0; 4];
     SystemEntropy::new().fill(&mut bytes).context("no random seed")?;
     Ok(u32::from_be_bytes(bytes).into())
+}
+
+/// Sees that the auditor would have noticed, in these very books.
+fn prove(evidence: &Evidence) -> Result<Noticed> {
+    let noticed = auditor::awake::prove(evidence);
+    let noticed = noticed.map_err(|mistake| anyhow::anyhow!("the auditor is blind: it does not notice {mistake}"))?;
+    // A secret can always be planted.
+    ensure!(noticed.made > 1, "the auditor is blind: there is nothing in the books that a mistake could be made in");
+    Ok(noticed)
 }
 
 /// Copies everything to where it outlives this run and its disks.

@@ -19,7 +19,7 @@ pub struct Command {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["authorize", "payment"])]
     paths: Vec<Path>,
     /// How long each level of load lasts
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=600))]
     seconds: u64,
     /// Write a plot to this file
     #[arg(long, value_name = "FILE")]

@@ -117,7 +117,7 @@ fn try_serve(description: &FilePath, path: Path) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _entered = runtime.enter();
     let mut load = match path {
-        Path::Authorize => Load::Authorize(Authorizations::new(&topology)?),
+        Path::Authorize => Load::Authorize(Box::new(Authorizations::new(&topology)?)),
         Path::Payment => Load::Payment(Payments::new(&topology)?),
     };
     for line in io::stdin().lock().lines() {
@@ -133,7 +133,7 @@ fn try_serve(description: &FilePath, path: Path) -> Result<()> {
 
 #[allow(clippy::large_enum_variant, reason = "there is one of them in a process")]
 enum Load {
-    Authorize(Authorizations),
+    Authorize(Box<Authorizations>),
     Payment(Payments),
 }
 

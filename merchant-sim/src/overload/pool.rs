@@ -1,9 +1,12 @@
 //! Orders that are there before anybody pays them.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use mesh::status::retry_after_of;
 use tokio::task::JoinSet;
+use tonic::Status;
 
 use crate::sample::CURRENCY;
 use crate::shop::{Placed, Shop};
@@ -11,6 +14,10 @@ use crate::topology::Topology;
 
 /// How many orders are asked for at one time: far below what the acquirer sheds.
 const AT_ONCE: usize = 32;
+
+/// How long the acquirer may go on refusing an order. After a level far beyond what it carries, and on a machine
+/// that others use as well, it takes a moment until it has room.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What each order is over, in minor units: the least, so that limits last.
 const AMOUNT: i64 = 1;
@@ -35,11 +42,27 @@ pub(super) async fn fill<T>(
     while pool.len() < count {
         while placing.len() < AT_ONCE {
             let shop = shop.clone();
-            placing.spawn(async move { shop.place(AMOUNT).await });
+            placing.spawn(async move { place(&shop).await });
         }
         let placed =
             placing.join_next().await.context("nothing was placed")?.context("placing an order panicked")??;
         pool.push_back(prepare(placed)?);
     }
     Ok(())
+}
+
+/// Places an order, and asks again when it is told to.
+async fn place(shop: &Shop) -> Result<Placed> {
+    let begin = Instant::now();
+    loop {
+        let error = match shop.place(AMOUNT).await {
+            Ok(placed) => return Ok(placed),
+            Err(error) => error,
+        };
+        let wait = error.downcast_ref::<Status>().and_then(retry_after_of);
+        match wait.filter(|_| begin.elapsed() < PATIENCE) {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return Err(error),
+        }
+    }
 }

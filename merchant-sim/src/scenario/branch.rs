@@ -64,12 +64,12 @@ impl Branch {
 
     /// A branch of an acquirer; not started yet.
     pub(super) fn of_acquirer(topology: &Topology, acquirer: &Acquirer) -> Result<Self> {
-        let ports = ports::reserve(3)?;
+        let ports = ports::reserve(4)?;
         let mut taken = ports.ports().into_iter().map(|port| format!("https://localhost:{port}"));
         let mut port = || taken.next().context("no port");
         let files = plan::server_files(&topology.folder, &format!("{}-branch", acquirer.id))?;
         let signing = old_key(&topology.folder, &files)?;
-        let branch = Acquirer { endpoint: port()?, pages: port()?, files, ..acquirer.clone() };
+        let branch = Acquirer { endpoint: port()?, pages: port()?, operations: port()?, files, ..acquirer.clone() };
         let mut seen = Topology { acquirers: vec![branch], ..topology.clone() };
         seen.platform.signing = signing;
         seen.platform.endpoint = port()?;

@@ -31,6 +31,9 @@ pub struct Wishes {
 /// For members, devices, browsers, and its numbers.
 const PLATFORM_PORTS: usize = 4;
 
+/// For members, browsers, and its own people.
+const ACQUIRER_PORTS: usize = 3;
+
 /// A new network, whose ports are held for it until it starts.
 #[derive(Debug)]
 pub struct Planned {
@@ -50,7 +53,8 @@ pub fn make(folder: &Path, wishes: Wishes) -> Result<Planned> {
     let trust_domain: TrustDomain = sample::TRUST_DOMAIN.parse()?;
     let now = SystemTime::now();
     let pki = Pki::create(&folder, &trust_domain, now)?;
-    let count = PLATFORM_PORTS + 2 * sample::ACQUIRERS.len() + sample::ISSUERS.len() + sample::MERCHANTS.len();
+    let count =
+        PLATFORM_PORTS + ACQUIRER_PORTS * sample::ACQUIRERS.len() + sample::ISSUERS.len() + sample::MERCHANTS.len();
     let reserved = ports::reserve(count)?;
     let mut ports = Ports(reserved.ports());
     make_folder(&folder.join("logs"))?;
@@ -150,6 +154,7 @@ fn acquirer_place(folder: &Path, pki: &Pki, ports: &mut Ports, acquirer: &sample
         name_zh_tw: acquirer.name_zh_tw.to_owned(),
         endpoint: ports.address()?,
         pages: ports.address()?,
+        operations: ports.address()?,
         tls: pki.server(Role::Acquirer, acquirer.id)?,
         signing: pki.signing(Role::Acquirer, acquirer.id)?,
         files: server_files(folder, acquirer.id)?,

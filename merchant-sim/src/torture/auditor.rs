@@ -18,10 +18,11 @@ use std::fmt;
 
 use proto::pb;
 
-use super::evidence::Evidence;
+use super::evidence::{Account, Attempt, Entry, Evidence};
 use super::follower::is_final;
 
 mod answers;
+pub(super) mod awake;
 mod money;
 mod notices;
 mod orders;
@@ -99,6 +100,12 @@ pub(super) struct Sums {
     pub(super) charges: usize,
     /// Events that were compared.
     pub(super) events: usize,
+    /// What the shops have taken, by their daily totals, in minor units.
+    pub(super) taken: i64,
+    /// What the banks' accounts have spent.
+    pub(super) spent: i64,
+    /// What stands at the card network.
+    pub(super) standing: i64,
     /// Findings of something lost.
     pub(super) lost: usize,
     /// Findings of something doubled.
@@ -123,13 +130,19 @@ pub(super) fn audit(evidence: &Evidence) -> Vec<Finding> {
 pub(super) fn sums(evidence: &Evidence, findings: &[Finding]) -> Sums {
     let mut sums = Sums { payments: evidence.acquirer.orders.len(), ..Sums::default() };
     let wrong: BTreeSet<&str> = findings.iter().filter_map(|finding| finding.order.as_deref()).collect();
+    // An order that its shop never got an answer about is nobody's wish any more.
+    let wanted: BTreeSet<&str> =
+        evidence.tales.iter().filter(|tale| !tale.closed).map(|tale| tale.id.as_str()).collect();
+    let is_declined = |attempt: &&Attempt| attempt.result.as_ref().is_some_and(|(_, said)| !said.is_approved());
+    let declined: BTreeSet<&str> = evidence
+        .acquirer
+        .attempts
+        .values()
+        .filter(is_declined)
+        .filter_map(|attempt| attempt.order.as_deref())
+        .collect();
     for (id, order) in &evidence.acquirer.orders {
-        let tale = evidence.tales.iter().find(|tale| tale.id == *id);
-        let closed = tale.is_none_or(|tale| tale.closed);
-        let had_declines = evidence.acquirer.attempts.values().any(|attempt| {
-            let declined = attempt.result.as_ref().is_some_and(|(_, verdict)| !verdict.is_approved());
-            declined && attempt.order.as_ref() == Some(id)
-        });
+        let (had_declines, closed) = (declined.contains(id.as_str()), !wanted.contains(id.as_str()));
         match order.state {
             pb::OrderState::Approved => sums.approved += 1,
             pb::OrderState::Failed => sums.declined += 1,
@@ -143,6 +156,9 @@ pub(super) fn sums(evidence: &Evidence, findings: &[Finding]) -> Sums {
     }
     sums.charges = evidence.issuers.iter().map(|issuer| issuer.charges.len()).sum();
     sums.events = evidence.acquirer.events.values().map(Vec::len).sum();
+    sums.taken = evidence.acquirer.taken.values().sum();
+    sums.spent = evidence.issuers.iter().flat_map(|issuer| issuer.accounts.values()).map(Account::moved).sum();
+    sums.standing = evidence.ledger.values().map(Entry::amount).sum();
     sums.lost = findings.iter().filter(|finding| finding.kind == Kind::Lost).count();
     sums.doubled = findings.iter().filter(|finding| finding.kind == Kind::Doubled).count();
     sums

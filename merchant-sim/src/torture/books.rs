@@ -63,11 +63,20 @@ pub(super) async fn read(
 }
 
 async fn open(data: &Path, copy: &Path, owner: &str) -> Result<Arc<dyn Store>> {
-    let (data, copy, owner) = (data.to_owned(), copy.to_owned(), owner.to_owned());
+    let (from, to) = (data.to_owned(), copy.to_owned());
+    tokio::task::spawn_blocking(move || copy_folder(&from, &to)).await.context("copying a store panicked")??;
+    open_in_place(copy, owner).await
+}
+
+/// Opens a store where it is.
+///
+/// # Errors
+/// It doesn't open.
+pub(super) async fn open_in_place(data: &Path, owner: &str) -> Result<Arc<dyn Store>> {
+    let (data, owner) = (data.to_owned(), owner.to_owned());
     let opened = tokio::task::spawn_blocking(move || {
-        copy_folder(&data, &copy)?;
         let options = Options::new(owner.as_str()).cache_bytes(CACHE_BYTES);
-        SledStore::open(&copy, options).with_context(|| format!("the store of {owner}"))
+        SledStore::open(&data, options).with_context(|| format!("the store of {owner}"))
     });
     Ok(Arc::new(opened.await.context("opening a store panicked")??))
 }

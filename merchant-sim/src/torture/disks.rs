@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::fs::statvfs;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 /// How large each disk is, in MiB: room for the stores' reserve, and for what grows in a minute.
@@ -13,11 +14,18 @@ const DISK_MIB: u64 = 384;
 /// How much larger for each minute of the run, in MiB.
 const GROWTH_MIB_PER_MINUTE: u64 = 128;
 
+/// What is left on a disk that is nearly full, in bytes: less than the stores' reserve of 64 MiB.
+const NEARLY: u64 = 24 * MIB;
+const MIB: u64 = 1024 * 1024;
+/// A store may take some room between the look at what is used and the change: so often it is looked at again.
+const TRIES_MAX: u32 = 100;
+
 /// One server's disk. A disk that was mounted goes with the mount namespace of this program.
 #[derive(Clone, Debug)]
 pub(super) struct Disk {
     folder: PathBuf,
-    is_own: bool,
+    /// How large it is when it is well, in bytes; none where it is one that others use, too.
+    size: Option<u64>,
 }
 
 /// How full a disk is made.
@@ -36,56 +44,53 @@ impl Disk {
     /// The folder can't be made, or the mount fails although mounting is possible.
     pub(super) fn make(folder: &Path, may_mount: bool, minutes: u64) -> Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        if may_mount {
-            let size = format!("size={}m,mode=0700", DISK_MIB + GROWTH_MIB_PER_MINUTE * minutes);
-            let mut mount = Command::new("mount");
-            mount.args(["-t", "tmpfs", "-o", &size, "torture"]).arg(folder);
-            run(mount).with_context(|| format!("cannot mount a disk on {}", folder.display()))?;
+        let size = may_mount.then_some((DISK_MIB + GROWTH_MIB_PER_MINUTE * minutes) * MIB);
+        if let Some(size) = size {
+            mount(folder, &format!("size={size},mode=0700"))?;
         }
-        Ok(Self { folder: folder.to_owned(), is_own: may_mount })
+        Ok(Self { folder: folder.to_owned(), size })
     }
 
     /// Whether it can be filled up without harm to anybody else.
     pub(super) const fn can_be_filled(&self) -> bool {
-        self.is_own
+        self.size.is_some()
     }
 
-    /// Fills it.
+    /// Fills it: it becomes no larger than what is on it. A file that fills it up would take as much memory.
     ///
     /// # Errors
-    /// It isn't its own, or nothing can be written to it.
+    /// It isn't its own, or can't be changed.
     pub(super) fn fill(&self, fullness: Fullness) -> Result<()> {
-        /// Less than the stores' reserve of 64 MiB.
-        const LEFT_MIB: u64 = 24;
-
-        ensure!(self.is_own, "a disk that others use is not filled");
-        let free = free_mib(&self.folder)?;
-        let size = match fullness {
-            Fullness::Nearly => free.saturating_sub(LEFT_MIB),
-            Fullness::Entirely => free,
+        ensure!(self.can_be_filled(), "a disk that others use is not filled");
+        let left = match fullness {
+            Fullness::Nearly => NEARLY,
+            Fullness::Entirely => 0,
         };
-        let mut fallocate = Command::new("fallocate");
-        fallocate.args(["-l", &format!("{}MiB", size.max(1))]).arg(self.filler());
-        run(fallocate)?;
-        if fullness == Fullness::Entirely {
-            // What is less than a whole MiB. That the last write finds no room is the point.
-            let _ = fs::write(self.folder.join(REST), vec![0; 1024 * 1024]);
+        let mut tries = 0;
+        loop {
+            let room = statvfs(&self.folder).context("the disk can't be looked at")?;
+            let used = (room.f_blocks - room.f_bfree) * room.f_frsize;
+            match mount(&self.folder, &format!("remount,size={}", used + left)) {
+                Err(_) if tries < TRIES_MAX => tries += 1,
+                changed => return changed,
+            }
         }
-        Ok(())
     }
 
-    /// Takes away what it was filled with.
-    pub(super) fn empty(&self) {
-        // Where it isn't there, there is nothing to be done.
-        let _ = (fs::remove_file(self.filler()), fs::remove_file(self.folder.join(REST)));
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.folder.join("filler")
+    /// Makes it as large again as it was.
+    ///
+    /// # Errors
+    /// It can't be changed.
+    pub(super) fn empty(&self) -> Result<()> {
+        self.size.map_or(Ok(()), |size| mount(&self.folder, &format!("remount,size={size}")))
     }
 }
 
-const REST: &str = "filler.rest";
+fn mount(folder: &Path, options: &str) -> Result<()> {
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", options, "torture"]).arg(folder);
+    run(mount).with_context(|| format!("cannot mount a disk on {}", folder.display()))
+}
 
 /// Keeps a process from making its store's file any larger: the next write that would gets it killed in the
 /// middle (SIGXFSZ, setrlimit(2)).
@@ -110,16 +115,6 @@ fn set_limit(pid: u32, current: Option<u64>) -> Result<()> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("no such process")?;
     prlimit(Some(pid), Resource::Fsize, Rlimit { current, maximum: None }).context("prlimit")?;
     Ok(())
-}
-
-/// What is free, in whole MiB.
-fn free_mib(folder: &Path) -> Result<u64> {
-    let mut df = Command::new("df");
-    df.args(["--output=avail", "-BK"]).arg(folder);
-    let output = df.output().context("df can't be started")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let last = text.lines().last().unwrap_or_default().trim().trim_end_matches('K');
-    Ok(last.parse::<u64>().context("df says nothing")? / 1024)
 }
 
 fn run(mut command: Command) -> Result<()> {

@@ -187,12 +187,40 @@ pub(super) struct Trail {
 /// The card network's word on an authorization.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// The card is charged, with this approval code.
-    Approved(String),
+    /// The card is charged.
+    Approved(Standing),
     /// The card is not charged and never will be: it was declined, or reversed.
     NotApproved,
     /// The network knows nothing of it, or says nothing.
     Unknown,
+}
+
+/// An approval that stands at the card network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// The approval code.
+    pub(super) code: String,
+    /// The shop that is paid.
+    pub(super) merchant: String,
+    /// In minor units.
+    pub(super) amount: i64,
+}
+
+impl Account {
+    /// What was spent since before the run.
+    pub(super) const fn moved(&self) -> i64 {
+        if self.is_credit { self.spent } else { self.before - self.funds }
+    }
+}
+
+impl Entry {
+    /// What a card is charged with.
+    pub(super) const fn amount(&self) -> i64 {
+        match self {
+            Self::Approved(standing) => standing.amount,
+            Self::NotApproved | Self::Unknown => 0,
+        }
+    }
 }
 
 impl Verdict {

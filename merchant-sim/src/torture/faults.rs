@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::chance::Chance;
+use super::diary::Diary;
 use super::disks::{Fullness, limit_files, unlimit_files};
 use super::fleet::{Fleet, Kind};
 use super::ground::{CARD_NETWORK, Ground};
@@ -36,6 +37,8 @@ const FULL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 const UNWELL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(7));
 /// How long telling the card network may take.
 const TELL_TIME: Duration = Duration::from_secs(1);
+/// The pause before it is told again.
+const TELL_PAUSE: Duration = Duration::from_millis(100);
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,13 +100,16 @@ impl Schedule {
     pub(super) async fn carry_out(self, fleet: &Arc<Fleet>, ground: &Arc<Ground>, console: &Console) -> Result<()> {
         let begin = Instant::now();
         let mut under_way = JoinSet::new();
+        let diary = Arc::new(Diary::open(&ground.topology.folder)?);
         for (moment, fault) in self.0 {
             tokio::time::sleep_until(begin + moment).await;
             console.working(format!("{:.1} s: {fault}", moment.as_secs_f64()));
-            let (fleet, ground) = (Arc::clone(fleet), Arc::clone(ground));
+            let (fleet, ground, diary) = (Arc::clone(fleet), Arc::clone(ground), Arc::clone(&diary));
             under_way.spawn(async move {
                 let what = fault.to_string();
-                fault.happen(&fleet, &ground).await.with_context(|| format!("the fault \"{what}\""))
+                diary.note(&format!("begins: {what}"))?;
+                fault.happen(&fleet, &ground).await.with_context(|| format!("the fault \"{what}\""))?;
+                diary.note(&format!("is over: {what}"))
             });
         }
         while let Some(over) = under_way.join_next().await {
@@ -210,18 +216,15 @@ impl Fault {
                 Ok(())
             }
             Self::Fill { who, fullness, time } => {
-                fleet.excuse(&who, time)?;
+                let _excuse = fleet.excuse(&who)?;
                 let disk = fleet.disk(&who)?.0.clone();
-                let filled = {
-                    let disk = disk.clone();
-                    tokio::task::spawn_blocking(move || disk.fill(fullness)).await
-                };
+                let full = disk.clone();
+                tokio::task::spawn_blocking(move || full.fill(fullness)).await.context("filling a disk panicked")??;
                 tokio::time::sleep(time).await;
-                disk.empty();
-                filled.context("filling a disk panicked")?
+                tokio::task::spawn_blocking(move || disk.empty()).await.context("emptying a disk panicked")?
             }
             Self::Limit { who, time } => {
-                fleet.excuse(&who, time)?;
+                let _excuse = fleet.excuse(&who)?;
                 let data = fleet.disk(&who)?.1.to_owned();
                 // One that is just down, or has no store yet, can't be limited.
                 if let Some(pid) = fleet.pid(&who)?
@@ -241,12 +244,16 @@ impl Fault {
                 fleet.set_mood(&shop, Mood::Well)
             }
             Self::Cards { fault, time } => {
-                // It may be told to die.
-                fleet.excuse(CARD_NETWORK, time)?;
+                // It may be told to die, and does so with the next call.
+                let _excuse = fleet.excuse(CARD_NETWORK)?;
                 // One that is just down can't be told.
                 let _ = tell_cards(ground, vec![fault]).await;
                 tokio::time::sleep(time).await;
-                let _ = tell_cards(ground, Vec::new()).await;
+                // It may be down or stopped in its tracks; then it hears later that it is well again.
+                let deadline = Instant::now() + LONG.1;
+                while tell_cards(ground, Vec::new()).await.is_err() && Instant::now() < deadline {
+                    tokio::time::sleep(TELL_PAUSE).await;
+                }
                 Ok(())
             }
         }

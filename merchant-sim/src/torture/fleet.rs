@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::diary;
 use super::disks::Disk;
 use super::ground::{CARD_NETWORK, DESCRIPTION, Ground};
 use super::shop::Mood;
@@ -25,7 +26,7 @@ const LOOK_PERIOD: Duration = Duration::from_millis(50);
 /// no whole core.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 
-/// For how long a full disk or a limit excuses that a process ends by itself, after it is over.
+/// For how long a fault excuses that a process ends by itself, after it is over.
 const EXCUSED_AFTERWARDS: Duration = Duration::from_secs(5);
 
 /// How long a process may take to stop when it is asked to.
@@ -72,10 +73,35 @@ struct Slot {
     /// Whether it is meant to run.
     is_wanted: bool,
     is_paused: bool,
-    /// Until when it may end by itself.
+    /// How many faults are under way that excuse it if it ends by itself.
+    excuses: u32,
+    /// Until when the last of them still does.
     excused_until: Option<Instant>,
+    /// Whether it was stopped in its tracks while it was excused, so that it may end by itself once it goes on.
+    is_owed_excuse: bool,
     /// When it is started again at the earliest.
     not_before: Option<Instant>,
+}
+
+/// A reason for which a process may end by itself.
+#[derive(Debug)]
+pub(super) struct Excuse<'a> {
+    slot: &'a Mutex<Slot>,
+}
+
+impl Drop for Excuse<'_> {
+    fn drop(&mut self) {
+        let mut slot = lock(self.slot);
+        slot.excuses -= 1;
+        slot.is_owed_excuse |= slot.is_paused;
+        slot.excused_until = Some(Instant::now() + EXCUSED_AFTERWARDS);
+    }
+}
+
+impl Slot {
+    fn is_excused(&self) -> bool {
+        self.excuses > 0 || self.excused_until.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 impl Fleet {
@@ -177,6 +203,11 @@ impl Fleet {
     pub(super) fn pause(&self, id: &str, pause: bool) -> Result<()> {
         let mut slot = self.slot(id)?;
         slot.is_paused = pause;
+        if pause {
+            slot.is_owed_excuse |= slot.is_excused();
+        } else if std::mem::take(&mut slot.is_owed_excuse) {
+            slot.excused_until = Some(Instant::now() + EXCUSED_AFTERWARDS);
+        }
         if let Some(process) = &slot.process
             && let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw)
         {
@@ -186,13 +217,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// Lets a process end by itself from now on, until it is excused no more.
+    /// Lets a process end by itself until what is returned is dropped, and for a while afterwards.
     ///
     /// # Errors
     /// There is no such process.
-    pub(super) fn excuse(&self, id: &str, how_long: Duration) -> Result<()> {
-        self.slot(id)?.excused_until = Some(Instant::now() + how_long + EXCUSED_AFTERWARDS);
-        Ok(())
+    pub(super) fn excuse(&self, id: &str) -> Result<Excuse<'_>> {
+        let slot = &self.member(id)?.slot;
+        lock(slot).excuses += 1;
+        Ok(Excuse { slot })
     }
 
     /// A server's disk and its data folder.
@@ -241,7 +273,7 @@ impl Fleet {
     pub(super) fn heal(&self) -> Result<()> {
         for (id, member) in &self.members {
             if let Some(disk) = &member.disk {
-                disk.empty();
+                disk.empty()?;
             }
             match member.kind {
                 Kind::Shop => self.set_mood(id, Mood::Well)?,
@@ -304,8 +336,8 @@ impl Fleet {
                 let Some(status) = process.ended()? else { return Ok(()) };
                 let tail = process.log_tail();
                 slot.process = None;
-                if slot.excused_until.is_none_or(|until| until < now) {
-                    self.note(format!("{id} ended by itself ({status})\n{tail}"));
+                if !slot.is_excused() {
+                    self.note(format!("{id} ended by itself ({status}, noticed at {})\n{tail}", diary::now()));
                 } else {
                     *lock(&self.restarts) += 1;
                 }

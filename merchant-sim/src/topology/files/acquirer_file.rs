@@ -39,6 +39,7 @@ struct Rule {
 struct Listen {
     members: Address,
     page: Address,
+    operations: Address,
 }
 
 #[derive(Serialize)]
@@ -77,7 +78,11 @@ pub(super) fn describe(topology: &Topology, acquirer: &Acquirer) -> Result<File>
         acquirer_id: acquirer.id.clone(),
         trust_domain: topology.trust_domain.clone(),
         reflection: topology.reflection,
-        listen: Listen { members: listen(&acquirer.endpoint)?, page: listen(&acquirer.pages)? },
+        listen: Listen {
+            members: listen(&acquirer.endpoint)?,
+            page: listen(&acquirer.pages)?,
+            operations: listen(&acquirer.operations)?,
+        },
         tls: tls(topology, &acquirer.tls),
         signing: acquirer.signing.clone(),
         vault: Vault { keys: acquirer.files.keys.clone() },

@@ -23,8 +23,26 @@ pub(super) fn audit(evidence: &Evidence, findings: &mut Findings) {
             findings.add(Kind::Offence, None, format!("the audit trail of {} is broken: {broken}", issuer.id));
         }
     }
+    senders(evidence, findings);
     approvals(evidence, findings);
     ledger(evidence, findings);
+}
+
+/// Every authorization was sent for exactly one charge: its bank commits the charge before the first byte leaves.
+fn senders(evidence: &Evidence, findings: &mut Findings) {
+    let mut senders: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for issuer in &evidence.issuers {
+        for charge in issuer.charges.values() {
+            *senders.entry((&issuer.id, &charge.authorization)).or_default() += 1;
+        }
+    }
+    for ((issuer, authorization), attempt) in &evidence.acquirer.attempts {
+        let charges = senders.get(&(issuer.as_str(), authorization.as_str())).copied().unwrap_or_default();
+        let kind = if charges > 1 { Kind::Doubled } else { Kind::Lost };
+        findings.check(charges == 1, kind, attempt.order.as_deref(), || {
+            format!("{charges} charges at {issuer} name the authorization {authorization}, which the acquirer has")
+        });
+    }
 }
 
 /// A charge and its authorization say the same, and leave nothing behind.
@@ -98,7 +116,7 @@ fn accounts(issuer: &IssuerBooks, findings: &mut Findings) {
     }
     for (id, account) in &issuer.accounts {
         let expected = spent.remove(id.as_str()).unwrap_or_default();
-        let moved = if account.is_credit { account.spent } else { account.before - account.funds };
+        let moved = account.moved();
         let kind = if moved > expected { Kind::Doubled } else { Kind::Lost };
         findings.check(moved == expected, kind, None, || {
             format!("{}: account {id} has spent {moved}, and its approved charges come to {expected}", issuer.id)
@@ -157,8 +175,10 @@ fn ledger(evidence: &Evidence, findings: &mut Findings) {
         let order = attempt.order.as_deref();
         match (&attempt.result, entry) {
             (Some((_, Verdict::Approved(code))), Entry::Approved(standing)) => {
-                findings.check(code == standing, Kind::Contradiction, order, || {
-                    format!("the authorization {} has the code {code}, at the card network {standing}", key.1)
+                let merchant = order.and_then(|id| evidence.acquirer.orders.get(id)).map(|order| &order.merchant);
+                let named = (Some(&standing.merchant), standing.amount, &standing.code);
+                findings.check(named == (merchant, attempt.amount, code), Kind::Contradiction, order, || {
+                    format!("{} is approved with the code {code}, at the card network it is {standing:?}", key.1)
                 });
             }
             (Some((_, Verdict::Approved(_))), Entry::NotApproved | Entry::Unknown) => {

@@ -3,9 +3,10 @@
 
 use proto::pb;
 
+use super::awake::Noticed;
 use super::*;
 use crate::torture::evidence::{
-    Account, AcquirerBooks, Attempt, Charge, ChargeState, Entry, IssuerBooks, Note, Order, Trail, Verdict,
+    Account, AcquirerBooks, Attempt, Charge, ChargeState, Entry, IssuerBooks, Note, Order, Standing, Trail, Verdict,
 };
 use crate::torture::tale::{ChargeTale, OrderTale};
 
@@ -51,6 +52,10 @@ fn attempt(order: &str, amount: i64, verdict: Verdict) -> Attempt {
 
 fn result_of(order: &str) -> Vec<u8> {
     format!("the result of {order}").into_bytes()
+}
+
+fn standing(code: &str, amount: i64) -> Entry {
+    Entry::Approved(Standing { code: code.to_owned(), merchant: SHOP.to_owned(), amount })
 }
 
 fn note(order: &str, position: u32, state: pb::OrderState, result: Option<(&str, Verdict)>) -> Note {
@@ -165,7 +170,7 @@ fn sound() -> Evidence {
         ],
         watched: [(SHOP.to_owned(), events.into_iter().map(|event| event.bytes).collect())].into(),
         heard: [(SHOP.to_owned(), heard)].into(),
-        ledger: [(key("aut_1"), Entry::Approved("A1B2C3".to_owned())), (key("aut_2"), Entry::NotApproved)].into(),
+        ledger: [(key("aut_1"), standing("A1B2C3", 70)), (key("aut_2"), Entry::NotApproved)].into(),
         acquirer,
         issuers: vec![issuer],
         offences: Vec::new(),
@@ -177,8 +182,9 @@ fn sound_books_are_found_sound() {
     let evidence = sound();
     let findings = audit(&evidence);
     assert_eq!(findings, []);
-    let expected =
+    let counts =
         Sums { payments: 2, approved: 1, declined: 1, reconciled: 2, charges: 2, events: 3, ..Sums::default() };
+    let expected = Sums { taken: 70, spent: 70, standing: 70, ..counts };
     assert_eq!(sums(&evidence, &findings), expected);
 }
 
@@ -213,7 +219,7 @@ fn found(mistakes: &[Mistake]) {
 
 #[test]
 fn mistakes_about_orders_and_money_are_reported() {
-    let mistakes: [Mistake; 19] = [
+    let mistakes: [Mistake; 22] = [
         ("one unit too much on an account", Kind::Doubled, "has spent 71", |e| account(e).spent += 1),
         ("one unit too little on an account", Kind::Lost, "has spent 69", |e| account(e).spent -= 1),
         ("a hold that stays", Kind::Unfinished, "holds 30", |e| account(e).held = 30),
@@ -241,13 +247,23 @@ fn mistakes_about_orders_and_money_are_reported() {
             bank(e).charges.remove(&(CUSTOMER.to_owned(), "chg_1".to_owned()));
         }),
         ("an approval that stands at the card network", Kind::Doubled, "stays charged", |e| {
-            e.ledger.insert(key("aut_2"), Entry::Approved("Z9Z9Z9".to_owned()));
+            e.ledger.insert(key("aut_2"), standing("Z9Z9Z9", 30));
         }),
         ("an approval that the card network does not have", Kind::Lost, "at the card network", |e| {
             e.ledger.insert(key("aut_1"), Entry::NotApproved);
         }),
         ("a card charged of which nobody knows", Kind::Doubled, "of which nobody knows", |e| {
-            e.ledger.insert(key("aut_9"), Entry::Approved("Z9Z9Z9".to_owned()));
+            e.ledger.insert(key("aut_9"), standing("Z9Z9Z9", 30));
+        }),
+        ("a unit more at the card network", Kind::Contradiction, "at the card network it is", |e| {
+            e.ledger.insert(key("aut_1"), standing("A1B2C3", 71));
+        }),
+        ("an authorization that no bank has sent", Kind::Lost, "0 charges at", |e| {
+            e.acquirer.attempts.insert(key("aut_3"), Attempt { order: None, ..attempt(UNPAID, 30, declined()) });
+        }),
+        ("two charges with one authorization", Kind::Doubled, "2 charges at", |e| {
+            let second = charge(UNPAID, 30, "aut_2", declined());
+            bank(e).charges.insert((CUSTOMER.to_owned(), "chg_3".to_owned()), second);
         }),
         ("another amount than was approved", Kind::Contradiction, "is not what was authorized", |e| {
             e.acquirer.attempts.get_mut(&key("aut_1")).unwrap().amount = 71;
@@ -318,6 +334,14 @@ fn mistakes_about_what_was_told_are_reported() {
         ("a secret in a file", Kind::Offence, "a secret", |e| e.offences.push("a secret lies about".to_owned())),
     ];
     found(&mistakes);
+}
+
+#[test]
+fn the_auditor_is_awake_over_these_books_and_notices_empty_ones() {
+    let Noticed { made, known } = awake::prove(&sound()).unwrap();
+    assert_eq!(made, known);
+    // Books that are empty offer a place for nothing but a secret in a file, and so prove nothing.
+    assert_eq!(awake::prove(&Evidence::default()).map(|noticed| noticed.made), Ok(1));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use acquirer::domain::merchant::Day;
 use acquirer::orders::merchant_topic;
 use acquirer::outbox;
 use acquirer::records::{
-    ATTEMPTS_DECIDING, Attempt as Kept, KeptOrder, MerchantDay, OPEN_ORDERS_BY_EXPIRY, ORDERS_BY_MERCHANT,
-    REVERSALS_DUE,
+    ATTEMPTS_DECIDED, ATTEMPTS_DECIDING, Attempt as Kept, KeptOrder, MerchantDay, OPEN_ORDERS_BY_EXPIRY,
+    ORDERS_BY_MERCHANT, REVERSALS_DUE,
 };
 use acquirer::repository::Repository;
 use anyhow::{Context as _, Result};
@@ -22,7 +22,7 @@ use proto::pb;
 
 use super::{AcquirerBooks, Attempt, AttemptKey, Entry, IssuerBooks, Note, Order, Verdict};
 
-/// Reads everything that there is about orders, and each authorization that anybody names.
+/// Reads everything that there is about orders, and each authorization that there is or that anybody names.
 ///
 /// # Errors
 /// Something can't be read.
@@ -48,6 +48,20 @@ pub(in crate::torture) async fn read(
         let text = format!("{}/{}", key.0, key.1);
         if let Some(kept) = repository.load::<Kept>(text.as_bytes()).await? {
             books.attempts.insert(key, attempt(&kept.entity)?);
+        }
+    }
+    // What nobody else has heard of is here, too.
+    for index in [ATTEMPTS_DECIDED, ATTEMPTS_DECIDING] {
+        let mut after = None;
+        loop {
+            let page = PageRequest { after, limit: PAGE_ITEMS_MAX };
+            let (kept, next) = repository.page::<Kept>(index, KeyRange::all(), page).await?;
+            for kept in kept.into_iter().map(|loaded| loaded.entity) {
+                let key = (kept.id.issuer.to_string(), kept.id.authorization.to_string());
+                books.attempts.insert(key, attempt(&kept)?);
+            }
+            let Some(cursor) = next else { break };
+            after = Some(cursor);
         }
     }
     books.unfinished = unfinished(repository).await?;

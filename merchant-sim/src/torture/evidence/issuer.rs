@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
-use issuer::records::{self, INDEX_CHARGE_DUE, INDEX_CHARGE_OPEN, INDEX_CHARGE_PARKED, State};
+use issuer::records::{
+    self, INDEX_CHARGE_CONSENTED, INDEX_CHARGE_DUE, INDEX_CHARGE_ENDED, INDEX_CHARGE_OPEN, INDEX_CHARGE_PARKED, State,
+};
 use issuer::repository::Repository;
 use mesh::store::limits::PAGE_ITEMS_MAX;
-use mesh::store::{KeyRange, PageRequest};
+use mesh::store::{Index, KeyRange, PageRequest};
 use prost::Message as _;
 use proto::digest::Digest;
 use proto::order::SignedOrder;
@@ -15,7 +17,7 @@ use proto::pb;
 use super::{Account, Charge, ChargeState, IssuerBooks, Trail, Verdict};
 use crate::topology::{AccountKind, Issuer};
 
-/// Reads the accounts, and every charge that a cardholder, the audit trail or an index names.
+/// Reads the accounts, and every charge that there is, or that a cardholder or the audit trail names.
 ///
 /// # Errors
 /// Something can't be read.
@@ -43,12 +45,14 @@ pub(in crate::torture) async fn read(
     }
     let mut named = named;
     for index in [INDEX_CHARGE_OPEN, INDEX_CHARGE_DUE, INDEX_CHARGE_PARKED] {
-        let page = PageRequest::first(PAGE_ITEMS_MAX);
-        for open in repository.page::<records::Charge>(index, KeyRange::all(), page).await?.items {
-            let records::Charge { customer_id, charge_id, .. } = open.value;
-            books.unfinished.push(format!("the charge {charge_id} of {customer_id} is in {}", index.as_str()));
-            named.insert((customer_id, charge_id));
+        for (customer, id) in listed(repository, index).await? {
+            books.unfinished.push(format!("the charge {id} of {customer} is in {}", index.as_str()));
+            named.insert((customer, id));
         }
+    }
+    // What nobody else has heard of is here, too.
+    for index in [INDEX_CHARGE_ENDED, INDEX_CHARGE_CONSENTED] {
+        named.extend(listed(repository, index).await?);
     }
     for (customer, id) in named {
         let key = records::Charge::at(&customer.parse()?, &id.parse()?);
@@ -57,6 +61,20 @@ pub(in crate::torture) async fn read(
         }
     }
     Ok(books)
+}
+
+/// The charges of an index, by customer and charge id.
+async fn listed(repository: &Repository, index: Index) -> Result<Vec<(String, String)>> {
+    let (mut listed, mut after) = (Vec::new(), None);
+    loop {
+        let page = PageRequest { after, limit: PAGE_ITEMS_MAX };
+        let found = repository.page::<records::Charge>(index, KeyRange::all(), page).await?;
+        listed.extend(found.items.into_iter().map(|kept| (kept.value.customer_id, kept.value.charge_id)));
+        match found.next {
+            Some(cursor) => after = Some(cursor),
+            None => return Ok(listed),
+        }
+    }
 }
 
 async fn charge(repository: &Repository, kept: &records::Charge) -> Result<Charge> {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use mesh::clock::SystemClock;
 use mesh::store::limits::PAGE_ITEMS_MAX;
 use mesh::store::{PageRequest, Store};
 use proto::ids::AcquirerId;
 use proto::pb;
 
-use super::{AttemptKey, Entry};
+use super::{AttemptKey, Entry, Standing};
 use crate::card_network::Ledger;
 
 /// A time at which everything that is decided late is decided.
@@ -34,7 +34,11 @@ pub(in crate::torture) async fn read(
         for (id, entry) in found {
             let (state, code) = entry.state.at(later);
             let entry = match state {
-                pb::CardNetworkState::Approved => Entry::Approved(code),
+                pb::CardNetworkState::Approved => {
+                    let asked = entry.asked.context("an approval of nothing")?;
+                    let (merchant, amount) = (asked.merchant.to_string(), asked.amount.minor_units());
+                    Entry::Approved(Standing { code, merchant, amount })
+                }
                 pb::CardNetworkState::Declined | pb::CardNetworkState::Reversed => Entry::NotApproved,
                 pb::CardNetworkState::Pending | pb::CardNetworkState::Unspecified => Entry::Unknown,
             };
