@@ -60,6 +60,14 @@ canary *ARGS:
 crash *ARGS:
     cargo run -q -p merchant-sim -- crash {{ARGS}}
 
+# Torment a whole network for SECONDS, then audit every store and log to the last unit
+torture SECONDS="120" *ARGS:
+    cargo run -q -p merchant-sim -- torture --seconds {{SECONDS}} {{ARGS}}
+
+# Send up to ten times the load that is carried; fails where a promise is broken (release build)
+overload *ARGS:
+    cargo run -q --release -p merchant-sim -- overload {{ARGS}}
+
 # Check the protocol's model exhaustively, and that it finds every seeded mistake
 model *ARGS:
     cargo run -q -p protocol-model -- {{ARGS}}
@@ -82,13 +90,13 @@ store-recovery RECORDS="1000000":
 
 # Show that retention bounds the stores' size over a week of traffic (release build)
 retention PER_DAY="20000":
-    cargo run -q --release -p issuer --example scale week {{PER_DAY}}
-    cargo run -q --release -p acquirer --example scale week {{PER_DAY}}
+    cargo run -q --release -p issuer --example charge_scale week {{PER_DAY}}
+    cargo run -q --release -p acquirer --example order_scale week {{PER_DAY}}
 
 # Measure a start over so many finished orders and charges: seconds and memory (release build)
 restart +COUNTS="0 100000 1000000":
-    cargo run -q --release -p issuer --example scale restart {{COUNTS}}
-    cargo run -q --release -p acquirer --example scale restart {{COUNTS}}
+    cargo run -q --release -p issuer --example charge_scale restart {{COUNTS}}
+    cargo run -q --release -p acquirer --example order_scale restart {{COUNTS}}
 
 # Feed hostile bytes to every decoder and every RPC
 fuzz SECONDS="60" *ARGS:
