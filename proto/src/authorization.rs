@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use crate::{
+    confirmation::DeviceConfirmation,
     digest::Digest,
     fields::{Fields, Invalid},
     ids::{AcquirerId, AuthorizationId, IssuerId},
@@ -157,6 +158,8 @@ pub struct Request {
     pub factors: Vec<Factor>,
     /// The cardholder's signed consent, if there is one.
     pub consent_digest: Option<Digest>,
+    /// That the payment comes from the device that opened the payment page; not verified by parsing.
+    pub device_confirmation: Option<DeviceConfirmation>,
 }
 
 impl Request {
@@ -181,7 +184,8 @@ impl Request {
             0 => Some(None),
             _ => fields.bytes("consent_digest", &pb.consent_digest).map(|bytes| Some(Digest::from_bytes(bytes))),
         };
-        require!(fields; id, issuer, acquirer, order, amount, signed_at, factors, consent_digest);
+        let device_confirmation = DeviceConfirmation::parse_optional(&mut fields, pb.device_confirmation);
+        require!(fields; id, issuer, acquirer, order, amount, signed_at, factors, consent_digest, device_confirmation);
         Ok(Self {
             id,
             issuer,
@@ -192,6 +196,7 @@ impl Request {
             signed_at,
             factors,
             consent_digest,
+            device_confirmation,
         })
     }
 
@@ -208,6 +213,7 @@ impl Request {
             signed_at: Some(time::to_pb(self.signed_at)),
             factors: self.factors.iter().map(|factor| factor.to_pb().into()).collect(),
             consent_digest: self.consent_digest.map(|digest| digest.to_bytes()).unwrap_or_default(),
+            device_confirmation: self.device_confirmation.as_ref().map(DeviceConfirmation::to_pb),
         }
     }
 

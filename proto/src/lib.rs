@@ -9,6 +9,7 @@
 
 pub mod authorization;
 pub mod card;
+pub mod confirmation;
 pub mod device;
 pub mod digest;
 pub mod directory;

@@ -17,8 +17,9 @@ const LINK_BYTES_MAX: usize = SIGNED_ORDER_BYTES_MAX * 8 / 5 + 512;
 /// What stands before the order in the link's fragment.
 const ORDER_KEY: &str = "o=";
 
-/// An https address without user name and fragment. Plain http is allowed for the loopback host,
-/// where developers run their shops.
+/// An https address without user name and fragment. Plain http is allowed for the loopback host and the
+/// names under `localhost`, which are loopback everywhere (RFC 6761, section 6.3): developers run their
+/// shops there.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct WebAddress(Box<str>);
 
@@ -47,7 +48,8 @@ impl FromStr for WebAddress {
         };
         let authority =
             uri.authority().filter(|a| !a.host().is_empty() && !a.as_str().contains('@')).ok_or(NotAWebAddress)?;
-        let loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
+        let host = authority.host();
+        let loopback = matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost");
         match uri.scheme_str() {
             Some("https") => Ok(Self(text.into())),
             Some("http") if loopback => Ok(Self(text.into())),
@@ -118,7 +120,12 @@ mod tests {
 
     #[test]
     fn only_https_addresses_pass() {
-        for good in ["https://shop.example/paid?x=1", "http://127.0.0.1:8080/paid", "https://shop.example"] {
+        for good in [
+            "https://shop.example/paid?x=1",
+            "http://127.0.0.1:8080/paid",
+            "http://shop.localhost:8080/paid",
+            "https://shop.example",
+        ] {
             assert!(good.parse::<WebAddress>().is_ok(), "{good}");
         }
         for bad in [
@@ -131,6 +138,9 @@ mod tests {
             "https://shop.example/#x",
             "/paid",
             "http://localhost.evil.example/",
+            "http://evil-localhost/",
+            "http://a.localhost.example/",
+            "http://user@shop.localhost/",
         ] {
             assert!(bad.parse::<WebAddress>().is_err(), "{bad}");
         }

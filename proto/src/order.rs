@@ -19,8 +19,10 @@ use crate::{
     time,
 };
 
-/// The largest signed order, so that a QR code holds it and a phone's camera reads it.
-pub const SIGNED_ORDER_BYTES_MAX: usize = 700;
+/// The largest signed order.
+pub const SIGNED_ORDER_BYTES_MAX: usize = 832;
+/// The largest signed order without a device check, so that a QR code holds it and a phone's camera reads it.
+pub const SCANNED_ORDER_BYTES_MAX: usize = 700;
 /// The shortest life of an order: less leaves no time to sign in.
 pub const ORDER_LIFE_MIN: Duration = Duration::from_secs(60);
 /// The longest life of an order: its sealing key lives as long.
@@ -29,11 +31,14 @@ pub const ORDER_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 pub const ORDER_LINES_MAX: usize = 20;
 /// How many pieces one line may name.
 const QUANTITY_MAX: u32 = 10_000;
-/// The bytes of the texts in an order, chosen so that the whole stays below [`SIGNED_ORDER_BYTES_MAX`].
+/// The bytes of the texts in an order, chosen so that the whole stays below [`SCANNED_ORDER_BYTES_MAX`], and
+/// with the device check's address below [`SIGNED_ORDER_BYTES_MAX`].
 const DISPLAY_NAME_BYTES_MAX: usize = 60;
 const DOMAIN_BYTES_MAX: usize = 64;
 const RETURN_URL_BYTES_MAX: usize = 160;
 const DELIVERY_HINT_BYTES_MAX: usize = 60;
+/// The longest address of a device check.
+pub const DEVICE_CHECK_URL_BYTES_MAX: usize = 128;
 
 /// The shop as the cardholder sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +80,8 @@ pub struct Order {
     pub sealing_key: [u8; 32],
     /// Masked recipient and city; may be empty.
     pub delivery_hint: String,
+    /// Where the device is checked, if the payment must come from the one that opened the payment page.
+    pub device_check_url: Option<WebAddress>,
 }
 
 impl Order {
@@ -99,7 +106,12 @@ impl Order {
         let return_url = parse_return_url(&mut fields, &pb.return_url);
         let sealing_key = fields.bytes("sealing_key", &pb.sealing_key);
         let delivery_hint = parse_delivery_hint(&mut fields, &pb.delivery_hint);
-        require!(fields; id, acquirer, merchant, amount, lines_digest, created_at, expires_at, return_url, sealing_key, delivery_hint);
+        let device_check_url = parse_device_check_url(&mut fields, &pb.device_check_url);
+        require!(
+            fields;
+            id, acquirer, merchant, amount, lines_digest, created_at, expires_at, return_url, sealing_key,
+            delivery_hint, device_check_url,
+        );
         Ok(Self {
             id,
             acquirer,
@@ -111,6 +123,7 @@ impl Order {
             return_url,
             sealing_key,
             delivery_hint,
+            device_check_url,
         })
     }
 
@@ -128,6 +141,7 @@ impl Order {
             return_url: self.return_url.to_string(),
             sealing_key: Bytes::copy_from_slice(&self.sealing_key),
             delivery_hint: self.delivery_hint.clone(),
+            device_check_url: self.device_check_url.as_ref().map(ToString::to_string).unwrap_or_default(),
         }
     }
 }
@@ -151,6 +165,9 @@ impl SignedOrder {
     pub fn parse(pb: pb::Signed) -> Result<Self, Invalid> {
         let signed = Signed::parse(pb, SIGNED_ORDER_BYTES_MAX)?;
         let order = Order::parse(signed.decode::<pb::Order>()?).map_err(|invalid| invalid.under("body"))?;
+        if order.device_check_url.is_none() && signed.to_pb().encoded_len() > SCANNED_ORDER_BYTES_MAX {
+            return Err(Invalid::field("body", "must have at most 700 bytes with its signature"));
+        }
         let digest = signed.digest();
         Ok(Self { signed, order, digest })
     }
@@ -230,6 +247,16 @@ pub fn parse_return_url(fields: &mut Fields, text: &str) -> Option<WebAddress> {
     let address = fields.text::<WebAddress>("return_url", text)?;
     fields.check("return_url", text.len() <= RETURN_URL_BYTES_MAX, "must be at most 160 bytes");
     Some(address)
+}
+
+fn parse_device_check_url(fields: &mut Fields, text: &str) -> Option<Option<WebAddress>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let address = fields.text::<WebAddress>("device_check_url", text)?;
+    let fits = text.len() <= DEVICE_CHECK_URL_BYTES_MAX && !text.contains('?');
+    fields.check("device_check_url", fits, "must be at most 128 bytes without a query");
+    Some(Some(address))
 }
 
 impl Merchant {

@@ -146,6 +146,7 @@ decline_reasons! {
     NetworkUnavailable => "The card network gave no answer in time.",
     NeverReceived => "The request had not arrived when its result was asked for.",
     AuthenticationInsufficient => "The acquirer's policy demands stronger identity verification.",
+    DeviceNotConfirmed => "Nothing shows that the payment comes from the device that opened the payment page.",
 }
 
 /// A result, valid in itself.

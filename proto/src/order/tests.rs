@@ -24,6 +24,7 @@ fn longest() -> Order {
         return_url: format!("https://shop.example/{}", "r".repeat(RETURN_URL_BYTES_MAX - 21)).parse().unwrap(),
         sealing_key: [255; 32],
         delivery_hint: "h".repeat(DELIVERY_HINT_BYTES_MAX),
+        device_check_url: None,
     }
 }
 
@@ -33,15 +34,32 @@ fn signed(order: &Order) -> pb::Signed {
 
 #[test]
 fn the_longest_order_fits() {
-    let signed = signed(&longest());
-    assert!(signed.encoded_len() <= SIGNED_ORDER_BYTES_MAX, "{}", signed.encoded_len());
-    assert_eq!(SignedOrder::parse(signed).unwrap().order, longest());
+    let url = format!("https://pay.example/{}", "c".repeat(DEVICE_CHECK_URL_BYTES_MAX - 20));
+    let checked = Order { device_check_url: Some(url.parse().unwrap()), ..longest() };
+    for (order, most) in [(longest(), SCANNED_ORDER_BYTES_MAX), (checked, SIGNED_ORDER_BYTES_MAX)] {
+        let signed = signed(&order);
+        assert!(signed.encoded_len() <= most, "{}", signed.encoded_len());
+        assert_eq!(SignedOrder::parse(signed).unwrap().order, order);
+    }
+}
+
+#[test]
+fn an_order_that_no_qr_code_holds_is_refused_unless_its_device_is_checked() {
+    // An unknown field is the only way to more bytes: every text has its limit.
+    let padded = |order: &Order| {
+        let body = [order.to_pb().encode_to_vec(), vec![0xfa, 0x01, 20], vec![0; 20]].concat();
+        pb::Signed { body: body.into(), ..signed(order) }
+    };
+    let too_long = SignedOrder::parse(padded(&longest())).unwrap_err();
+    assert_eq!(too_long.violations[0].path, "body");
+    let checked = Order { device_check_url: Some("https://pay.example/c".parse().unwrap()), ..longest() };
+    assert!(SignedOrder::parse(padded(&checked)).is_ok());
 }
 
 #[test]
 fn every_wrong_field_is_named_by_its_path() {
     type Spoil = fn(&mut pb::Order);
-    let cases: [(&str, Spoil); 14] = [
+    let cases: [(&str, Spoil); 17] = [
         ("body.order_id", |o| o.order_id.push('1')),
         ("body.acquirer_id", |o| o.acquirer_id.clear()),
         ("body.merchant", |o| o.merchant = None),
@@ -56,6 +74,9 @@ fn every_wrong_field_is_named_by_its_path() {
         ("body.return_url", |o| o.return_url = "http://shop.example/".into()),
         ("body.sealing_key", |o| o.sealing_key = Bytes::from_static(b"short")),
         ("body.delivery_hint", |o| o.delivery_hint.push('h')),
+        ("body.device_check_url", |o| o.device_check_url = "http://pay.example/c".into()),
+        ("body.device_check_url", |o| o.device_check_url = "https://pay.example/c?bank=x".into()),
+        ("body.device_check_url", |o| o.device_check_url = format!("https://pay.example/{}", "c".repeat(109))),
     ];
     for (path, spoil) in cases {
         let mut pb = longest().to_pb();
