@@ -10,7 +10,9 @@ mod parts;
 mod period;
 
 pub use environment::{Environment, ProcessEnvironment};
-pub use parts::{ListenConfig, LogFormat, MembershipConfig, StoreConfig, TelemetryConfig, TlsFiles};
+pub use parts::{
+    ListenConfig, LogFormat, MembershipConfig, PageListenConfig, PageTls, StoreConfig, TelemetryConfig, TlsFiles,
+};
 pub use period::{Period, PeriodError};
 
 use serde::de::DeserializeOwned;

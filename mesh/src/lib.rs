@@ -4,7 +4,7 @@
 //! The modules fall into four groups:
 //!
 //! - **Identity and trust:** [`identity`], [`directory`], [`signing`], [`sealing`], [`secret`], [`tls`].
-//! - **Speaking:** [`serve`], [`channel`], [`access`], [`status`].
+//! - **Speaking:** [`serve`], [`channel`], [`access`], [`status`], [`web`].
 //! - **Remembering:** [`store`].
 //! - **Being a process:** [`boot`], [`config`], [`telemetry`], [`admin`], [`operate`], [`clock`].
 
@@ -27,3 +27,4 @@ pub mod status;
 pub mod store;
 pub mod telemetry;
 pub mod tls;
+pub mod web;

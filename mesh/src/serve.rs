@@ -79,7 +79,8 @@ pub struct Drained {
 /// A gRPC request goes through these steps: the access table; the limit of requests in hand; the
 /// deadline (the caller's, at most ours); a span and a trace; the limit of the message's size; the
 /// handler, with panics contained. An HTTPS request goes through the same ones but the table, and is
-/// refused in HTTP's terms.
+/// refused in HTTP's terms. An answer to a browser that is an event stream ([`crate::web::sse`]) is counted among
+/// the streams, has no deadline, and ends when the server drains.
 #[derive(Debug)]
 pub struct Server {
     name: &'static str,
@@ -201,6 +202,12 @@ impl Server {
         self.workers = Some(workers);
         self.unary = services;
         self
+    }
+
+    /// How many short calls each of so many threads may have in hand, by the limits that are set so far.
+    #[must_use]
+    pub fn requests_max_of_each(&self, threads: usize) -> usize {
+        self.limits.share_of(threads).requests_max
     }
 
     /// Health says NOT_SERVING of the port's services, but those in `without`, for as long as the store can't work:

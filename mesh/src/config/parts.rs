@@ -27,6 +27,62 @@ impl ListenConfig {
     }
 }
 
+/// A port for browsers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "PageListenTable")]
+pub struct PageListenConfig {
+    /// Where it listens.
+    pub listen: ListenConfig,
+    /// Whether it speaks TLS. Default: yes.
+    pub tls: PageTls,
+}
+
+/// Whether a port for browsers speaks TLS itself.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum PageTls {
+    /// It does.
+    #[default]
+    On,
+    /// It speaks plain HTTP, on a loopback address alone: to a proxy on this machine that ends TLS, or to
+    /// a developer's browser.
+    None,
+}
+
+/// The table as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageListenTable {
+    address: SocketAddr,
+    #[serde(default)]
+    tls: PageTls,
+}
+
+impl From<PageListenTable> for PageListenConfig {
+    fn from(table: PageListenTable) -> Self {
+        Self { listen: ListenConfig { address: table.address }, tls: table.tls }
+    }
+}
+
+impl PageListenConfig {
+    /// Without TLS the address must be a loopback one.
+    #[must_use]
+    pub fn validate(&self) -> Vec<FieldError> {
+        if self.has_tls() || self.listen.address.ip().is_loopback() {
+            return Vec::new();
+        }
+        let problem = "\"none\" needs a loopback address, which a proxy on this machine that ends TLS passes on to; \
+                       leave it out, or listen on 127.0.0.1";
+        vec![FieldError::new("tls", problem)]
+    }
+
+    /// Whether it speaks TLS.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.tls == PageTls::On
+    }
+}
+
 /// The PEM files of one identity. All of them are read again when they change.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -177,6 +233,30 @@ mod tests {
         assert_eq!(errors.len(), 1);
         assert_eq!(errors[0].clone().under("telemetry").field, "telemetry.filter");
         assert!(TelemetryConfig::default().validate().is_empty());
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_addresses_alone() {
+        let config = |text: &str| toml::from_str::<PageListenConfig>(text);
+        for (text, has_tls, fields) in [
+            ("address = \"0.0.0.0:8443\"", true, &[][..]),
+            ("address = \"0.0.0.0:8443\"\ntls = \"on\"", true, &[]),
+            ("address = \"127.0.0.1:8080\"\ntls = \"none\"", false, &[]),
+            ("address = \"[::1]:8080\"\ntls = \"none\"", false, &[]),
+            ("address = \"0.0.0.0:8080\"\ntls = \"none\"", false, &["tls"]),
+            ("address = \"192.168.0.1:8080\"\ntls = \"none\"", false, &["tls"]),
+        ] {
+            let config = config(text).expect("it parses");
+            let wrong: Vec<String> = config.validate().into_iter().map(|error| error.field).collect();
+            assert_eq!(
+                (config.has_tls(), wrong.as_slice()),
+                (has_tls, &fields.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>()[..]),
+                "{text}"
+            );
+        }
+        for wrong in ["address = \"127.0.0.1:1\"\ntls = \"off\"", "address = \"127.0.0.1:1\"\nport = 1"] {
+            assert!(config(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! password's hash must not keep charges out that are done in a moment. What counts as in time follows from
 //! the RPC itself as well: three times what it takes when few are in hand, and never less than
 //! [`Limits::answer_time`](super::Limits). So a card network that is slow for everybody is no overload, and
-//! neither is one that is slow for some, because it is the median that is judged.
+//! neither is one that is slow for some, because it is the median that is judged. Refusals say nothing: most of
+//! them are given before any of the work is done, and a flood of them would pass for a server at rest.
 
 use super::limits::Limits;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -62,7 +63,16 @@ struct Window {
 pub(super) struct InHand {
     calls: Arc<Adaptive>,
     since: Instant,
-    is_done: bool,
+    end: End,
+}
+
+/// How a call in hand ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// Nobody waited for its answer, or it had none in time.
+    Dropped,
+    Answered,
+    Refused,
 }
 
 impl Adaptive {
@@ -91,7 +101,7 @@ impl Adaptive {
     /// Takes one more in hand, whose message is all there, if it is worth it.
     pub(super) fn take(self: &Arc<Self>, now: Instant) -> Option<InHand> {
         let before = self.in_hand.fetch_add(1, Ordering::Relaxed);
-        let call = InHand { calls: Arc::clone(self), since: now, is_done: false };
+        let call = InHand { calls: Arc::clone(self), since: now, end: End::Dropped };
         // One that is not taken says nothing about how long answers take either.
         if before < self.limit.load(Ordering::Relaxed) { Some(call) } else { None }
     }
@@ -133,7 +143,12 @@ impl Adaptive {
 impl InHand {
     /// There is an answer.
     pub(super) fn done(mut self) {
-        self.is_done = true;
+        self.end = End::Answered;
+    }
+
+    /// There is a refusal.
+    pub(super) fn refused(mut self) {
+        self.end = End::Refused;
     }
 }
 
@@ -142,7 +157,12 @@ impl Drop for InHand {
         let in_hand = self.calls.in_hand.fetch_sub(1, Ordering::Relaxed);
         let now = Instant::now();
         let took = now.saturating_duration_since(self.since);
-        if self.is_done || took >= TELLING {
+        let tells = match self.end {
+            End::Answered => true,
+            End::Refused => false,
+            End::Dropped => took >= TELLING,
+        };
+        if tells {
             self.calls.note(took, in_hand, now);
         }
     }

@@ -124,7 +124,7 @@ pub(super) fn too_large(limit: usize) -> Refusal {
     Refusal::new(Code::ResourceExhausted, Reason::MessageTooLarge, format!("a message may have at most {limit} bytes"))
 }
 
-/// Resolves to the status that ends a stream before its handler does.
+/// Resolves to the status that ends a stream before its handler does; to `Ok` where it just ends.
 pub(crate) type End = Pin<Box<dyn Future<Output = Status> + Send>>;
 
 /// Learns whether an answer is read.
@@ -158,6 +158,10 @@ impl<P> Guarded<P> {
         self.finished = true;
         // The handler's stream goes now, and with it whatever it holds.
         self.inner = Body::empty();
+        if status.code() == Code::Ok {
+            // What isn't gRPC has no status at its end.
+            return Poll::Ready(None);
+        }
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(match status.add_header(&mut trailers) {
             Ok(()) => Ok(Frame::trailers(trailers)),

@@ -39,7 +39,7 @@ pub(super) enum Abuse {
     Talk,
     #[error("it does not read its answers")]
     Unread,
-    #[error("it takes its calls back as soon as it has made them")]
+    #[error("it takes its calls back as soon as it has made them, or never finishes them")]
     Resets,
 }
 
@@ -66,12 +66,14 @@ pub(super) struct Meter {
     /// All bytes that the socket took, and whether it took no more when it was last asked.
     sent: AtomicU64,
     is_blocked: AtomicBool,
-    /// The bytes of answers that were handed to HTTP/2, and those of them that it has sent.
+    /// The bytes of answers that were handed to HTTP/2, and those of them that it has sent. HTTP/1.1 sends them in
+    /// their order and has no window of its own, so that a peer which doesn't read blocks the socket.
     handed: AtomicU64,
     data_sent: AtomicU64,
     /// Streams that either side has ended before their time. What had been handed over for one of them by then
     /// is thrown away and never sent.
     resets: AtomicU64,
+    is_http1: AtomicBool,
     /// Answers of which a part is there and nobody has come for it, by the period in which that began.
     waiting: [AtomicU32; PERIODS],
     period: AtomicU32,
@@ -92,6 +94,7 @@ impl Meter {
             handed: AtomicU64::new(0),
             data_sent: AtomicU64::new(0),
             resets: AtomicU64::new(0),
+            is_http1: AtomicBool::new(false),
             waiting: Default::default(),
             period: AtomicU32::new(0),
         })
@@ -130,7 +133,8 @@ impl Meter {
             let now = self.look(excused);
             // What was handed over a period ago must have gone, in whatever order, or been thrown away: no more
             // than one answer for each call that was ended since the period before that.
-            let owed = before.handed.saturating_sub(now.gone);
+            let is_http1 = self.is_http1.load(Ordering::Relaxed);
+            let owed = if is_http1 { 0 } else { before.handed.saturating_sub(now.gone) };
             let resets = now.resets.saturating_sub(resets_before);
             let thrown_away = owed.min(resets.saturating_mul(self.request_bytes_max));
             excused += thrown_away;
@@ -214,6 +218,7 @@ impl<T> Metered<T> {
             let counted = self.ours.count(bytes.get(..*count).unwrap_or(bytes));
             self.meter.data_sent.fetch_add(counted.data, Ordering::Relaxed);
             self.meter.resets.fetch_add(counted.resets, Ordering::Relaxed);
+            self.meter.is_http1.store(self.ours.is_http1(), Ordering::Relaxed);
         }
     }
 }
@@ -309,6 +314,15 @@ mod tests {
         meter.handed(2_001);
         meter.resets.fetch_add(1, Ordering::Relaxed);
         assert!(stalls(&meter).await);
+    }
+
+    #[tokio::test]
+    async fn a_stream_over_http1_is_owed_nothing_that_the_socket_took() {
+        let meter = Meter::new(1);
+        let mut line = Metered::new(tokio::io::sink(), Arc::clone(&meter));
+        meter.handed(100);
+        tokio::io::AsyncWriteExt::write_all(&mut line, b"HTTP/1.1 200 OK\r\n\r\n").await.expect("a sink takes all");
+        assert!(!stalls(&meter).await);
     }
 
     #[tokio::test]

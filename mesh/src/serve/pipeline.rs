@@ -1,7 +1,7 @@
 //! What happens to one request on its way to the handler and back.
 
 use super::RemoteAddr;
-use super::body::{Guarded, Limited, Reader, read_whole, too_large};
+use super::body::{Guarded, Reader, too_large};
 use super::deadline::{self, Deadline};
 use super::limits::Limits;
 use super::unary::{self, UnaryBytes};
@@ -30,14 +30,15 @@ mod activity;
 mod admission;
 mod call;
 mod ends;
+mod receive;
 mod refusals;
 
 pub(super) use activity::Activity;
 use activity::InFlight;
 use admission::{Admission, HTTP, NotBegun, Room};
 pub(super) use call::Answering;
-use call::Received;
 use ends::{end_of_stream, http_status, late, panicked};
+use receive::Received;
 use refusals::HandlerRefusals;
 
 /// What a port speaks.
@@ -157,13 +158,10 @@ impl Pipeline {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 shared.refused.increment();
-                tracing::info!(
-                    port = shared.port,
-                    path = request.uri().path(),
-                    peer = %caller.name,
-                    reason = refusal.reason().as_wire(),
-                    "refused"
-                );
+                // A browser's path names an order or a checkout; a call's path names a method.
+                let path = if shared.is_grpc() { request.uri().path() } else { "" };
+                let reason = refusal.reason().as_wire();
+                tracing::info!(port = shared.port, path, peer = %caller.name, reason, "refused");
                 in_flight.refused();
                 return Answering::Now(Some(shared.refuse(refusal)));
             }
@@ -208,7 +206,7 @@ impl Pipeline {
     async fn run(self, request: Request<Incoming>, caller: Caller, mut call: Waiting) -> Response<Body> {
         let Self { shared, routes } = self;
         let (head, body) = request.into_parts();
-        let body = match shared.receive(body, &mut call).await {
+        let body = match shared.receive(body, &caller, &mut call).await {
             Ok(body) => body,
             Err(answer) => {
                 call.in_flight.refused();
@@ -222,7 +220,7 @@ impl Pipeline {
                 match shared.contain(handling, deadline, allowed).await {
                     Ok(answer) => {
                         shared.answered.increment();
-                        room.answered();
+                        room.answered(false);
                         return answer.into_response(in_flight.answered());
                     }
                     Err(refusal) => Err(refusal),
@@ -242,9 +240,16 @@ impl Pipeline {
             }
         };
         shared.answered.increment();
-        shared.handler_refusals.note(&answer);
-        let room = room.answered();
+        let room = room.answered(shared.handler_refusals.note(&answer));
         let (room, end) = match admitted.kind {
+            CallKind::Short if !shared.is_grpc() && ends::is_event_stream(&answer) => {
+                // Browsers ask for a stream as for any page, so that it is counted once it is there.
+                let Ok(room) = shared.admission.stream() else {
+                    in_flight.refused();
+                    return shared.not_begun(&NotBegun::Shed);
+                };
+                (Some(room), Some(ends::end_of_events(shared.drain.clone())))
+            }
             // The work is done. What is left is for the caller to read, and a caller that doesn't
             // must not keep others out.
             CallKind::Short => (None, None),
@@ -338,28 +343,6 @@ impl Shared {
             Some(parent) => parent.child(&*self.entropy).ok(),
             None => TraceContext::start(&*self.entropy).ok(),
         }
-    }
-
-    /// Reads the message of a short call, and takes it in hand then; the others are read by their handlers.
-    async fn receive(&self, body: Incoming, call: &mut Waiting) -> Result<Received, Response<Body>> {
-        let limit = self.limits.message_bytes_max;
-        let received = if call.admitted.kind == CallKind::Short {
-            let reading = Box::pin(async {
-                tokio::select! {
-                    biased;
-                    message = read_whole(body, limit, self.is_grpc()) => Some(message),
-                    () = self.admission.needed_by_others() => None,
-                }
-            });
-            match self.contain(reading, call.deadline, call.allowed).await.transpose() {
-                Some(message) => Received::Whole(message.flatten().map_err(|refusal| self.refuse(refusal))?),
-                None => return Err(self.not_begun(&NotBegun::Shed)),
-            }
-        } else {
-            Received::Coming(Limited::new(body, limit, self.is_grpc()))
-        };
-        self.admission.take(call.admitted, &mut call.room).map_err(|why| self.not_begun(&why))?;
-        Ok(received)
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Body> {

@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use mesh::config::Period;
 use mesh::serve::{Limits, RemoteAddr, Server};
 use mesh::tls::{ServerTls, TlsIdentity, device_client_config};
+use mesh::web::sse;
 use rustls_pki_types::ServerName;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -13,7 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Interest};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
 use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
 
 /// More than the sockets of one connection hold.
@@ -105,6 +109,65 @@ async fn a_web_certificate_needs_no_id_and_serves_no_members() {
     let stream = soon("the handshake", connecting).await.expect("TLS");
     let (line, body) = exchange(stream, &request("GET", "/", "")).await;
     assert_eq!((line.as_str(), body.as_str()), ("HTTP/1.1 200 OK", "127.0.0.1"));
+}
+
+/// Reads until `text` has come.
+async fn read_until(stream: &mut TcpStream, text: &str) -> String {
+    let mut read = String::new();
+    while !read.contains(text) {
+        let mut bytes = [0; 1024];
+        let count = soon("a piece", stream.read(&mut bytes)).await.expect("read");
+        assert!(count > 0, "ended early: {read}");
+        read.push_str(std::str::from_utf8(&bytes[..count]).expect("UTF-8"));
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_stream_of_events_has_no_deadline_is_counted_apart_and_ends_with_the_server() {
+    let (news, _) = broadcast::channel::<String>(4);
+    let told = news.clone();
+    let events = async move || {
+        let news = BroadcastStream::new(told.subscribe());
+        sse::answer(news.filter_map(Result::ok).map(|text| sse::Event::default().data(text)))
+    };
+    let router = Router::new()
+        .route("/", get(async || "page"))
+        .route("/slow", get(std::future::pending::<String>))
+        .route("/events", get(events));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let limits = Limits {
+        streams_max: 1,
+        // Far shorter than the test waits for what comes behind them.
+        deadline_default: Period::new(Duration::from_millis(50)),
+        ..Limits::default()
+    };
+    let server = Server::http("pages", listener, None, router).limits(limits);
+    let address = server.local_addr().expect("an address");
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stop.clone()));
+
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request("GET", "/events", "").as_bytes()).await.expect("sent");
+    let head = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(head.contains("content-type: text/event-stream"), "{head}");
+    // What came later is over its deadline by now, and so would the stream be.
+    let late = TcpStream::connect(address).await.expect("a connection");
+    assert_eq!(exchange(late, &request("GET", "/slow", "")).await.0, "HTTP/1.1 504 Gateway Timeout");
+    news.send("first".to_owned()).expect("somebody listens");
+    read_until(&mut stream, "data: first\n\n").await;
+
+    // There is room for one stream, and for any number of pages beside it.
+    let other = TcpStream::connect(address).await.expect("a connection");
+    assert_eq!(exchange(other, &request("GET", "/events", "")).await.0, "HTTP/1.1 503 Service Unavailable");
+    let page = TcpStream::connect(address).await.expect("a connection");
+    assert_eq!(exchange(page, &request("GET", "/", "")).await.1, "page");
+
+    stop.cancel();
+    let mut rest = Vec::new();
+    soon("the end", stream.read_to_end(&mut rest)).await.expect("a clean end");
+    assert_eq!(rest, b"0\r\n\r\n", "no status stands at the end");
+    assert_eq!(soon("the drain", serving).await.expect("served").cut, 0);
 }
 
 #[tokio::test]

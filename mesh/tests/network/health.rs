@@ -1,8 +1,12 @@
 //! What health says of services whose store can't work, while the port goes on.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,14 +14,15 @@ use bytes::Bytes;
 use mesh::{
     access::{AccessTable, Rule},
     channel::MeshChannel,
-    serve::Server,
+    config::Period,
+    serve::{Drained, Limits, Server},
     store::{
         Commit, Event, Index, KeyRange, Page, PageRequest, Record, RecordId, Seq, Store, StoreError, Topic, Transition,
         memory::MemoryStore,
     },
     tls::ServerTls,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::{Streaming, service::Routes};
 use tonic_health::pb::{
@@ -30,6 +35,16 @@ use crate::service::{Network, acquirer, soon};
 struct Sickly {
     inner: MemoryStore,
     is_sick: AtomicBool,
+    /// Doesn't even say how it is.
+    hangs: AtomicBool,
+    looks: AtomicUsize,
+}
+
+impl Sickly {
+    fn new() -> Arc<Self> {
+        let (is_sick, hangs) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { inner: MemoryStore::new(), is_sick, hangs, looks: AtomicUsize::new(0) })
+    }
 }
 
 #[async_trait]
@@ -59,6 +74,10 @@ impl Store for Sickly {
     }
 
     async fn health(&self) -> Result<(), StoreError> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
         if self.is_sick.load(Ordering::SeqCst) {
             return Err(StoreError::Full { folder: "data".into(), free_bytes: 1, reserve_bytes: 2 });
         }
@@ -89,26 +108,50 @@ async fn now(channel: &MeshChannel, service: &str) -> ServingStatus {
     HealthClient::new(channel.clone()).check(request).await.expect("an answer").into_inner().status()
 }
 
+/// Longer than a store that has recovered is looked at before it counts as well.
+const NOTICE: Duration = Duration::from_secs(5);
+
+async fn serve(
+    network: &Network,
+    store: &Arc<Sickly>,
+    without: &'static [&'static str],
+    stop: &CancellationToken,
+) -> (MeshChannel, JoinHandle<Drained>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let table = AccessTable::new([Rule::anyone("/books.Books/Write"), Rule::anyone("/relay.Relay/Pass")]);
+    let tls = ServerTls::mutual(Arc::clone(&network.server_identity)).expect("a member's identity");
+    let server = Server::grpc("trial", listener, tls, table, Routes::default());
+    let server = server.limits(Limits { drain_notice: Period::new(NOTICE), ..Limits::default() });
+    let server = server.needs_store(Arc::clone(store) as _, without);
+    let address = format!("https://{}", server.local_addr().expect("an address"));
+    let served = tokio::spawn(server.serve(stop.clone()));
+    let channel = MeshChannel::new(&address, Arc::clone(&network.merchant_identity), acquirer());
+    (channel.expect("a channel"), served)
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_even_say_how_it_is_counts_as_sick() {
+    let network = Network::new();
+    let store = Sickly::new();
+    let (channel, _served) = serve(&network, &store, &[], &CancellationToken::new()).await;
+    let mut whole = Said::of(&channel, "").await;
+    assert_eq!(whole.next().await, ServingStatus::Serving);
+    store.hangs.store(true, Ordering::SeqCst);
+    assert_eq!(whole.next().await, ServingStatus::NotServing);
+    let looks = store.looks.load(Ordering::SeqCst);
+    assert_eq!(now(&channel, "").await, ServingStatus::NotServing);
+    assert_eq!(store.looks.load(Ordering::SeqCst), looks, "a look that hangs is not repeated");
+}
+
 #[tokio::test]
 async fn services_that_need_a_store_serve_for_as_long_as_it_works() {
     let network = Network::new();
-    let store = Arc::new(Sickly { inner: MemoryStore::new(), is_sick: AtomicBool::new(false) });
+    let store = Sickly::new();
     let sick = |is_sick| store.is_sick.store(is_sick, Ordering::SeqCst);
     let stop = CancellationToken::new();
     // A port all of whose services need the store, and one with a service that doesn't.
-    let serve = async |without| {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let table = AccessTable::new([Rule::anyone("/books.Books/Write"), Rule::anyone("/relay.Relay/Pass")]);
-        let tls = ServerTls::mutual(Arc::clone(&network.server_identity)).expect("a member's identity");
-        let server = Server::grpc("trial", listener, tls, table, Routes::default());
-        let server = server.needs_store(Arc::clone(&store) as _, without);
-        let address = format!("https://{}", server.local_addr().expect("an address"));
-        let served = tokio::spawn(server.serve(stop.clone()));
-        let channel = MeshChannel::new(&address, Arc::clone(&network.merchant_identity), acquirer());
-        (channel.expect("a channel"), served)
-    };
-    let (all, all_served) = serve(&[]).await;
-    let (some, some_served) = serve(&["relay.Relay"]).await;
+    let (all, all_served) = serve(&network, &store, &[], &stop).await;
+    let (some, some_served) = serve(&network, &store, &["relay.Relay"], &stop).await;
     let mut whole = Said::of(&all, "").await;
     let mut books = Said::of(&some, "books.Books").await;
     assert_eq!((whole.next().await, books.next().await), (ServingStatus::Serving, ServingStatus::Serving));
@@ -122,7 +165,7 @@ async fn services_that_need_a_store_serve_for_as_long_as_it_works() {
     sick(false);
     assert_eq!((whole.next().await, books.next().await), (ServingStatus::Serving, ServingStatus::Serving));
 
-    // A store that recovers while the port drains brings nobody back.
+    // A store that recovers while the port drains brings nobody back, however long that is shown.
     sick(true);
     assert_eq!((whole.next().await, books.next().await), (ServingStatus::NotServing, ServingStatus::NotServing));
     stop.cancel();

@@ -2,15 +2,18 @@
 //! more isn't begun.
 
 use crate::raw::{DATA, END_HEADERS, HEADERS, PING, Raw, frame, head, request, streams};
-use crate::service::{ECHO, HOLD, Network, ONWARD, Running, SPIN, WHO, ask, call, soon};
+use crate::service::{ECHO, HOLD, Network, ONWARD, Running, SLOW, SPIN, WHO, ask, call, soon};
 use mesh::channel::within;
 use mesh::config::Period;
 use mesh::serve::Limits;
 use mesh::status::{is_transport, reason_of, retry_after_of};
 use proto::reason::Reason;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -170,21 +173,17 @@ async fn an_rpc_that_is_full_keeps_no_other_out() {
 #[tokio::test]
 async fn a_message_that_comes_slowly_takes_no_room_from_those_that_are_there() {
     let network = Network::new();
-    // One RPC may have three of these four.
+    // One RPC may have three of these four, and one address one without its message.
     let running = network.serve_with(Limits { requests_max: 4, requests_min: 1, ..Limits::default() }).await;
-    let mut raw = Raw::connect(&network, &running, &[]).await;
-    let begin = |stream| frame(HEADERS, END_HEADERS, stream, &head(ECHO, None));
-    for stream in streams(3) {
-        raw.send(&begin(stream)).await.expect("sent");
+    let mut slow = Vec::new();
+    for from in ["127.0.0.2", "127.0.0.3", "127.0.0.4"] {
+        slow.push(heads(&network, &running, from, 1).await);
     }
-    // An answered ping says that what was sent before has been read.
-    raw.send(&frame(PING, 0, 0, b"was read")).await.expect("sent");
-    raw.find("the answer to the ping", |frame| frame.kind == PING && frame.payload == b"was read").await;
     ask(&network.channel(&running), ECHO).await.expect("none of the three has taken a place");
-    for stream in streams(3) {
-        let message = request(stream, ECHO, None, "hello").split_off(begin(stream).len());
+    for raw in &mut slow {
+        let message = request(1, ECHO, None, "hello").split_off(begin(1).len());
         raw.send(&message).await.expect("sent");
-        raw.find("an answer", |frame| frame.kind == DATA && frame.stream == stream).await;
+        raw.find("an answer", |frame| frame.kind == DATA && frame.stream == 1).await;
     }
 }
 
@@ -192,12 +191,10 @@ async fn a_message_that_comes_slowly_takes_no_room_from_those_that_are_there() {
 async fn messages_that_never_come_give_their_room_to_others() {
     let network = Network::new();
     let running = network.serve_with(Limits { requests_max: 4, requests_min: 1, ..Limits::default() }).await;
-    let mut raw = Raw::connect(&network, &running, &[]).await;
-    for stream in streams(4) {
-        raw.send(&frame(HEADERS, END_HEADERS, stream, &head(ECHO, None))).await.expect("sent");
+    let mut slow = Vec::new();
+    for from in ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"] {
+        slow.push(heads(&network, &running, from, 1).await);
     }
-    raw.send(&frame(PING, 0, 0, b"was read")).await.expect("sent");
-    raw.find("the answer to the ping", |frame| frame.kind == PING && frame.payload == b"was read").await;
     // They may have ten seconds by the port's deadline, and the fifth call doesn't wait for that.
     let channel = network.channel(&running);
     let begin = Instant::now();
@@ -205,8 +202,129 @@ async fn messages_that_never_come_give_their_room_to_others() {
     assert_eq!(reason_of(&status).as_deref(), Some(Reason::Overloaded.as_wire()), "{status}");
     soon("room", async { while ask(&channel, ECHO).await.is_err() {} }).await;
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
-    for stream in streams(4) {
-        let refused = raw.find("the refusal", |frame| frame.kind == HEADERS && frame.stream == stream).await;
+    for raw in &mut slow {
+        let refused = raw.find("the refusal", |frame| frame.kind == HEADERS && frame.stream == 1).await;
         assert_eq!(refused.flags & 1, 1, "a head that is the end as well");
+    }
+}
+
+fn begin(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS, stream, &head(ECHO, None))
+}
+
+/// A connection from that address with so many calls that are a head and nothing more. The server has read each of
+/// them before the next one is sent.
+async fn heads(network: &Network, running: &Running, from: &str, count: u32) -> Raw {
+    let mut raw = Raw::connect_from(network, running, from, &[]).await;
+    for stream in streams(count) {
+        raw.send(&[begin(stream), frame(PING, 0, 0, b"was read")].concat()).await.expect("sent");
+        raw.find("the answer to the ping", |frame| frame.kind == PING && frame.payload == b"was read").await;
+    }
+    raw
+}
+
+/// Begins another call for each that is refused, one after the other, until the connection ends.
+async fn again_and_again(mut raw: Raw, count: u32) {
+    let (mut next, mut refused, mut is_read) = (2 * count + 1, 0, true);
+    while let Some(got) = raw.next().await {
+        match got.kind {
+            HEADERS => refused += 1,
+            PING => is_read = true,
+            _ => {}
+        }
+        if refused > 0 && is_read {
+            if raw.send(&[begin(next), frame(PING, 0, 0, b"was read")].concat()).await.is_err() {
+                return;
+            }
+            (next, refused, is_read) = (next + 2, refused - 1, false);
+        }
+    }
+}
+
+#[tokio::test]
+async fn heads_without_messages_from_one_address_keep_nobody_out() {
+    let network = Arc::new(Network::new());
+    let running = Arc::new(network.serve_with(Limits { requests_max: 16, ..Limits::default() }).await);
+    // Twice as many as there is room for, for each that is refused another, and whenever it is cut off once more.
+    let ends = Arc::new(AtomicUsize::new(0));
+    let attack = tokio::spawn({
+        let (network, running, ends) = (Arc::clone(&network), Arc::clone(&running), Arc::clone(&ends));
+        async move {
+            loop {
+                let raw = heads(&network, &running, "127.0.0.2", 32).await;
+                again_and_again(raw, 32).await;
+                ends.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let channel = network.channel(&running);
+    soon("some ends", async {
+        while ends.load(Ordering::Relaxed) < 5 {
+            ask(&channel, ECHO).await.expect("there is room");
+        }
+    })
+    .await;
+    // Who sends whole calls from that very address is not kept out either.
+    let mut raw = Raw::connect_from(&network, &running, "127.0.0.2", &[]).await;
+    raw.send(&request(1, ECHO, None, "hello")).await.expect("sent");
+    raw.find("an answer", |frame| frame.kind == DATA && frame.stream == 1).await;
+    attack.abort();
+}
+
+#[tokio::test]
+async fn who_begins_again_whenever_it_is_turned_out_is_cut_off() {
+    let network = Network::new();
+    let running = network.serve().await;
+    // Together they take all the room that there is.
+    let mut attacks = Vec::new();
+    for from in ["127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"] {
+        let raw = heads(&network, &running, from, 256).await;
+        attacks.push(tokio::spawn(again_and_again(raw, 256)));
+    }
+    let channel = network.channel(&running);
+    // Once one of them is gone, the others can't fill it.
+    soon("an end", async {
+        while !attacks.iter().any(|attack| attack.is_finished()) {
+            let _ = ask(&channel, ECHO).await;
+        }
+    })
+    .await;
+    assert!(number(&running, "bankside_connections_cut_total{port=\"trial\",reason=\"resets\"}") >= 1);
+    for _ in 0..100 {
+        ask(&channel, ECHO).await.expect("room");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_does_not_make_honest_work_look_slow() {
+    let network = Network::new();
+    let limits = Limits {
+        requests_max: 64,
+        requests_min: 2,
+        answer_time: Period::new(Duration::from_millis(1)),
+        ..Limits::default()
+    };
+    let running = network.serve_with(limits).await;
+    let channel = network.channel(&running);
+    let slow = |text: &str| call(&channel, SLOW, Request::new(text.to_owned()));
+    // What it takes at rest: some 80 ms.
+    for _ in 0..12 {
+        slow("80").await.expect("an answer");
+    }
+    // A flood of what is refused at once, for many times as long as it is judged by.
+    let flood = Instant::now();
+    while flood.elapsed() < Duration::from_secs(2) {
+        let refused = slow("not a number").await.expect_err("a refusal");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+    }
+    for _ in 0..6 {
+        let mut many = JoinSet::new();
+        for _ in 0..24 {
+            let channel = channel.clone();
+            many.spawn(async move { call(&channel, SLOW, Request::new("80".to_owned())).await });
+        }
+        for answer in many.join_all().await {
+            answer.expect("as quick as ever, and so none is shed");
+        }
     }
 }

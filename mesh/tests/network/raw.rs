@@ -46,10 +46,21 @@ pub(crate) struct Raw {
 impl Raw {
     /// Connects and says hello with these settings, each a number and a value.
     pub(crate) async fn connect(network: &Network, running: &Running, settings: &[(u16, u32)]) -> Self {
+        Self::connect_from(network, running, "127.0.0.1", settings).await
+    }
+
+    /// As [`Raw::connect`], from that address of this machine's.
+    pub(crate) async fn connect_from(
+        network: &Network,
+        running: &Running,
+        from: &str,
+        settings: &[(u16, u32)],
+    ) -> Self {
         let config = network.merchant_identity.client_config(&acquirer()).expect("a member");
         // A small buffer is full soon, where it isn't read.
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(64 * 1024).expect("a size");
+        socket.bind(format!("{from}:0").parse().expect("an address")).expect("an address of this machine's");
         let stream = socket.connect(running.address).await.expect("a connection");
         let name = ServerName::try_from("localhost").expect("a name");
         let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);

@@ -34,6 +34,8 @@ pub(crate) const LEFT: &str = "/trial.Trial/Left";
 pub(crate) const ONWARD: &str = "/trial.Trial/Onward";
 /// Keeps its thread busy for so many milliseconds.
 pub(crate) const SPIN: &str = "/trial.Trial/Spin";
+/// Takes so many milliseconds, and refuses at once what is no number.
+pub(crate) const SLOW: &str = "/trial.Trial/Slow";
 pub(crate) const PANIC: &str = "/trial.Trial/Panic";
 pub(crate) const TRACE: &str = "/trial.Trial/Trace";
 pub(crate) const WATCH: &str = "/trial.Trial/Watch";
@@ -84,6 +86,11 @@ impl Trial {
                 while Instant::now() < until {
                     std::hint::spin_loop();
                 }
+                String::new()
+            }
+            SLOW => {
+                let wait = request.get_ref().parse().map_err(|_| Status::invalid_argument("no number"))?;
+                tokio::time::sleep(Duration::from_millis(wait)).await;
                 String::new()
             }
             PANIC => panic!("the text of a panic"),
@@ -198,6 +205,7 @@ impl Running {
             merchants(LEFT),
             merchants(ONWARD),
             merchants(SPIN),
+            merchants(SLOW),
             merchants(PANIC),
             merchants(TRACE),
             merchants(WATCH).stream(),

@@ -52,6 +52,11 @@ impl Frames {
         Self { head: [0; HEAD_BYTES], filled: 0, left: 0, is_data: false, begin }
     }
 
+    /// Whether what was sent so far is HTTP/1.1.
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(self.begin, Begin::Http1)
+    }
+
     /// What there is in these bytes; nothing on HTTP/1.1.
     pub(super) fn count(&mut self, bytes: &[u8]) -> Counted {
         let mut counted = Counted::default();

@@ -65,7 +65,7 @@ impl Activity {
         }
     }
 
-    /// Waits until the caller has taken back too many calls too soon.
+    /// Waits until the caller has taken back too many calls too soon, or left too many without their message.
     pub(in crate::serve) async fn abused(&self) -> Abuse {
         self.too_rapid.notified().await;
         Abuse::Resets
@@ -111,6 +111,11 @@ impl InFlight {
         self.is_answered = true;
         self.waits = Some(self.activity.meter.waits());
         self
+    }
+
+    /// Its message has not come and is not waited for any more. To us that is the same as a call that is taken back.
+    pub(super) fn given_up(&self) {
+        self.activity.taken_back();
     }
 
     /// The answer is a refusal, which goes out with the head alone.

@@ -1,6 +1,7 @@
 //! Whether there is room for a call, and whether it is still worth beginning.
 
 use super::super::adaptive::{Adaptive, InHand};
+use super::super::addresses::{AddressPlace, Addresses};
 use super::super::deadline::Deadline;
 use super::super::limits::Limits;
 use super::super::queue::Queue;
@@ -11,6 +12,7 @@ use crate::telemetry::{Counter, Metrics};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use proto::reason::Reason;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,11 +28,18 @@ pub(super) const HTTP: &str = "http";
 /// once but for a caller who is out of reach.
 const SLOW_TO_COME: Duration = Duration::from_secs(1);
 
+/// The share of the short calls that one address may have without their messages, so that somebody who sends no
+/// more than heads keeps nobody else out. A member behind which many others call is not kept out either: what it
+/// sends comes with its head, or follows within a few round trips.
+const COMING_PER_ADDRESS_DIVISOR: usize = 4;
+
 /// The room on one port, or on one of its threads.
 pub(super) struct Admission {
     short: Arc<Semaphore>,
     /// Told to the short calls whose message is slow to come, when others find no room.
     short_is_full: Notify,
+    /// The short calls whose message is not there yet, by where they come from.
+    coming: Arc<Addresses>,
     streams: Arc<Semaphore>,
     open: Arc<Semaphore>,
     /// The short calls, by RPC; `requests_max` holds for all of them together.
@@ -58,8 +67,9 @@ pub(super) enum NotBegun {
 }
 
 impl Admission {
-    /// `forwarded` are the RPCs that are answered as bytes. What those take is their next hop's affair, and
-    /// one that is slow must not keep out what goes to the others: only the wait for a thread counts there.
+    /// `forwarded` are the RPCs that are answered as bytes. How long those take is their next hop's affair and
+    /// says nothing about us, so that only `requests_max` and the wait for a thread count there. That a next hop
+    /// which is slow doesn't use all of it up is for the service to see to: it alone knows where a call goes.
     pub(super) fn new(
         port: &'static str,
         kind: &Kind,
@@ -80,6 +90,7 @@ impl Admission {
         Self {
             short: permits(limits.requests_max),
             short_is_full: Notify::new(),
+            coming: Addresses::new(limits.requests_max.div_ceil(COMING_PER_ADDRESS_DIVISOR)),
             streams: permits(limits.streams_max),
             open: permits(limits.open_calls_max),
             adaptive: rpcs.into_iter().map(|rpc| (rpc, Adaptive::new(limits))).collect(),
@@ -110,12 +121,23 @@ impl Admission {
         Ok(Room { _permit: permit, in_hand: None })
     }
 
+    /// Room for a stream that a short call turned out to be.
+    pub(super) fn stream(&self) -> Result<Room, NotBegun> {
+        let permit = Arc::clone(&self.streams).try_acquire_owned().map_err(|_| NotBegun::Shed)?;
+        Ok(Room { _permit: permit, in_hand: None })
+    }
+
     /// Room for a call to be worked on, when its message is all there: how long that took is its caller's
     /// affair, and a caller who sends slowly takes up no such room.
     pub(super) fn take(&self, call: Admitted, room: &mut Room) -> Result<(), NotBegun> {
         let Some(calls) = self.adaptive.get(call.rpc) else { return Ok(()) };
         room.in_hand = Some(calls.take(Instant::now()).ok_or(NotBegun::Shed)?);
         Ok(())
+    }
+
+    /// A place for a call from that address whose message did not come with its head.
+    pub(super) fn coming(&self, address: IpAddr) -> Option<AddressPlace> {
+        self.coming.place(address)
     }
 
     /// Waits until a call whose message is slow to come must give its room to others. A caller who sends no
@@ -162,10 +184,10 @@ impl Admission {
 }
 
 impl Room {
-    /// There is an answer. What is left of a stream goes on taking up its room.
-    pub(super) fn answered(mut self) -> Self {
+    /// There is an answer, or a refusal of the handler's. What is left of a stream goes on taking up its room.
+    pub(super) fn answered(mut self, is_refusal: bool) -> Self {
         if let Some(in_hand) = self.in_hand.take() {
-            in_hand.done();
+            if is_refusal { in_hand.refused() } else { in_hand.done() }
         }
         self
     }

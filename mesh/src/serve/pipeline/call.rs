@@ -1,7 +1,5 @@
-//! A call on its way: what has come of its message, and what is to become its answer.
+//! What is to become the answer to a call.
 
-use super::super::body::{Buffered, Limited};
-use bytes::Bytes;
 use http::Response;
 use std::future::Future;
 use std::pin::Pin;
@@ -22,21 +20,6 @@ impl Future for Answering {
         match &mut *self {
             Self::Now(answer) => Poll::Ready(answer.take().expect("invariant: not polled again once it was ready")),
             Self::Later(answer) => answer.as_mut().poll(cx),
-        }
-    }
-}
-
-/// The message of a call, as far as it is there.
-pub(super) enum Received {
-    Whole(Bytes),
-    Coming(Limited),
-}
-
-impl Received {
-    pub(super) fn into_body(self) -> Body {
-        match self {
-            Self::Whole(message) => Body::new(Buffered(Some(message))),
-            Self::Coming(body) => Body::new(body),
         }
     }
 }

@@ -3,9 +3,11 @@
 use super::super::body::End;
 use super::super::deadline::Deadline;
 use crate::status::Refusal;
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
 use proto::reason::Reason;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::{Code, Status};
 
 pub(super) fn late() -> Refusal {
@@ -42,6 +44,21 @@ pub(super) fn end_of_stream(deadline: Option<Deadline>, drain: CancellationToken
             )),
             () = passed => late().into_status(),
         }
+    })
+}
+
+/// Whether an answer to a browser is a stream of events, which goes on until somebody ends it.
+pub(super) fn is_event_stream(answer: &Response<Body>) -> bool {
+    let content_type = answer.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Ends a stream of events when the server drains. The browser takes that for a lost connection, and opens it
+/// again.
+pub(super) fn end_of_events(drain: CancellationToken) -> End {
+    Box::pin(async move {
+        drain.cancelled().await;
+        Status::ok("")
     })
 }
 

@@ -30,11 +30,13 @@ impl HandlerRefusals {
         Self { port, metrics: metrics.clone() }
     }
 
-    /// Notes an answer that is a refusal. One that ends a stream comes too late to be seen here.
-    pub(super) fn note(&self, answer: &Response<Body>) {
+    /// Notes an answer that is a refusal, and says whether it is one. One that ends a stream comes too late to be
+    /// seen here.
+    pub(super) fn note(&self, answer: &Response<Body>) -> bool {
         let Some(status) = Status::from_header_map(answer.headers()).filter(|status| status.code() != Code::Ok) else {
             tracing::debug!("answered");
-            return;
+            // In HTTP's terms a refusal is told by the status alone.
+            return answer.status().is_client_error() || answer.status().is_server_error();
         };
         // A series for each reason of the contracts and no other, so that their number stays bounded.
         let reason = reason_of(&status).and_then(|reason| Reason::from_wire(&reason)).unwrap_or_default().as_wire();
@@ -44,6 +46,7 @@ impl HandlerRefusals {
         if status.code() != Code::Internal {
             tracing::info!(code = ?status.code(), reason, "refused by the handler");
         }
+        true
     }
 }
 
