@@ -28,12 +28,13 @@ const ADDRESS_BYTES_MAX: usize = 1024;
 /// Whoever publishes orders at a platform.
 #[async_trait]
 pub trait OrderPublisher: fmt::Debug + Send + Sync {
-    /// Publishes an order, and returns the address of its bank picker as it was answered: not checked.
+    /// Publishes an order, and returns the address of its bank picker as it was answered: not checked. The
+    /// picker can lead back to the payment page at `payment_url`.
     /// The same order again gives the same answer.
     ///
     /// # Errors
     /// [`ChoiceError::Refused`] and [`ChoiceError::Late`].
-    async fn publish(&self, order: &SignedOrder) -> Result<String, ChoiceError>;
+    async fn publish(&self, order: &SignedOrder, payment_url: &str) -> Result<String, ChoiceError>;
 }
 
 /// Why the shopper can't be sent to a bank picker.
@@ -72,8 +73,9 @@ impl PlatformPublisher {
 
 #[async_trait]
 impl OrderPublisher for PlatformPublisher {
-    async fn publish(&self, order: &SignedOrder) -> Result<String, ChoiceError> {
-        let request = within(pb::PublishOrderRequest { order: Some(order.signed.to_pb()) }, PUBLISH_WAIT);
+    async fn publish(&self, order: &SignedOrder, payment_url: &str) -> Result<String, ChoiceError> {
+        let payment_url = payment_url.to_owned();
+        let request = within(pb::PublishOrderRequest { order: Some(order.signed.to_pb()), payment_url }, PUBLISH_WAIT);
         match self.client.clone().publish_order(request).await {
             Ok(published) => Ok(published.into_inner().checkout_url),
             Err(status) if status.code() == Code::DeadlineExceeded => Err(ChoiceError::Late),
@@ -145,8 +147,8 @@ impl BankChoice {
     ///
     /// # Errors
     /// [`ChoiceError`].
-    pub async fn address_for(&self, order: &SignedOrder) -> Result<HeaderValue, ChoiceError> {
-        let address = self.publisher.publish(order).await?;
+    pub async fn address_for(&self, order: &SignedOrder, payment_url: &str) -> Result<HeaderValue, ChoiceError> {
+        let address = self.publisher.publish(order, payment_url).await?;
         self.admitted(&address).ok_or(ChoiceError::Elsewhere)
     }
 
@@ -169,7 +171,7 @@ mod tests {
 
     #[async_trait]
     impl OrderPublisher for Nobody {
-        async fn publish(&self, _: &SignedOrder) -> Result<String, ChoiceError> {
+        async fn publish(&self, _: &SignedOrder, _: &str) -> Result<String, ChoiceError> {
             Err(ChoiceError::Late)
         }
     }

@@ -10,28 +10,30 @@ use mesh::{
     admin,
     boot::RoleConfig,
     config::{
-        Config, FieldError, ListenConfig, MembershipConfig, Period, StoreConfig, TelemetryConfig, TlsFiles, resolve,
+        Config, FieldError, ListenConfig, MembershipConfig, PageListenConfig, Period, StoreConfig, TelemetryConfig,
+        TlsFiles, resolve,
     },
     identity::TrustDomain,
     operate, serve,
 };
-use proto::{ids::AcquirerId, link::WebAddress};
+use proto::ids::AcquirerId;
 use serde::Deserialize;
 
 mod authentication;
 mod card_network;
 mod merchant;
+mod page;
 mod retention;
 mod text;
 
 pub use authentication::{AmountConfig, AuthenticationConfig, AuthenticationRule};
 pub use card_network::{CardNetworkConfig, CardNetworkKind, LineTls};
 pub use merchant::{AllowedCurrency, MerchantConfig};
+pub use page::PageConfig;
 pub use retention::RetentionConfig;
 pub(crate) use text::from_text;
-use text::some_from_text;
 
-use crate::{checkout::Origin, domain::merchant::Profile};
+use crate::domain::merchant::Profile;
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -92,8 +94,8 @@ pub struct AcquirerConfig {
 pub struct Listen {
     /// gRPC over mutual TLS, for merchants, issuers and platforms.
     pub members: ListenConfig,
-    /// HTTPS for browsers.
-    pub page: ListenConfig,
+    /// HTTPS for browsers, or plain HTTP on a loopback address.
+    pub page: PageListenConfig,
     /// Plain HTTP on a loopback address: the process's numbers. Without this table there is no such port.
     pub admin: Option<ListenConfig>,
     /// For the acquirer's own people (`acquirer operate`): mutual TLS, and nobody but the acquirer's own
@@ -125,26 +127,6 @@ pub struct VaultFiles {
 pub struct DirectoryFiles {
     /// The directory file that the operator has signed. Without a platform it is read again when it changes.
     pub file: PathBuf,
-}
-
-/// The payment page.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PageConfig {
-    /// Where browsers reach the page, without a path: `https://pay.bank.example`.
-    #[serde(deserialize_with = "from_text")]
-    pub public_url: WebAddress,
-    /// What the QR code begins with: the https address that opens a bank's app.
-    #[serde(deserialize_with = "from_text")]
-    pub app_link: WebAddress,
-    /// Where the platform's bank picker is, without a path: `https://pay.network.example`. The page offers it
-    /// beside the QR code, and sends a shopper to this origin and no other.
-    #[serde(default, deserialize_with = "some_from_text")]
-    pub bank_picker: Option<Origin>,
-    /// A certificate for browsers, where it is another than the members'.
-    pub certificate: Option<PathBuf>,
-    /// Its key.
-    pub key: Option<PathBuf>,
 }
 
 /// The limits of orders and authorizations.
@@ -233,18 +215,14 @@ impl Config for AcquirerConfig {
         errors.extend(under("serve", self.serve.validate()));
         errors.extend(under("store", self.store.validate()));
         errors.extend(under("telemetry", self.telemetry.validate()));
-        if self.page.certificate.is_some() != self.page.key.is_some() {
-            errors.push(FieldError::new("page.certificate", "must stand together with page.key, or neither"));
-        }
+        errors.extend(under("listen.page", self.listen.page.validate()));
+        errors.extend(under("page", self.page.validate()));
         errors.extend(under("platform", self.platform.as_ref().map(MembershipConfig::validate).unwrap_or_default()));
         if self.platform.is_none() && self.directory.is_none() {
             errors.push(FieldError::new("directory.file", "must be set where there is no table `platform`"));
         }
         if self.page.bank_picker.is_some() && self.platform.is_none() {
             errors.push(FieldError::new("page.bank_picker", "needs the table `platform`"));
-        }
-        if self.page.public_url.as_str().contains('?') {
-            errors.push(FieldError::new("page.public_url", "must have no query"));
         }
         errors
     }
@@ -272,7 +250,7 @@ impl RoleConfig for AcquirerConfig {
     }
 
     fn listeners(&self) -> Vec<(&'static str, &ListenConfig)> {
-        let mut ports = vec![("listen.members", &self.listen.members), ("listen.page", &self.listen.page)];
+        let mut ports = vec![("listen.members", &self.listen.members), ("listen.page", &self.listen.page.listen)];
         ports.extend(self.listen.admin.iter().map(|admin| (admin::LISTENER, admin)));
         ports.extend(self.listen.operations.iter().map(|operations| (operate::LISTENER, operations)));
         ports

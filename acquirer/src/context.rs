@@ -10,16 +10,22 @@ use mesh::{
 use proto::{
     ids::{AcquirerId, MerchantId, OrderId},
     link::WebAddress,
+    money::Money,
 };
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::{
     bounds::Bounds,
     config::Limits,
-    domain::{authentication::Policy, merchant::Profile},
+    device_check::DeviceTokens,
+    domain::{authentication::Policy, merchant::Profile, same_device::SameDevice},
+    error::Error,
     keys::{Seal, SealingKeys},
     repository::Repository,
 };
+
+/// What follows a payment page's address where the device is checked.
+pub(crate) const DEVICE_CHECK: &str = "/device-check";
 
 /// The acquirer's means. Built once at start and shared.
 pub struct Context {
@@ -31,6 +37,10 @@ pub struct Context {
     pub limits: Limits,
     /// What is demanded of the issuers' identity verification.
     pub authentication: Policy,
+    /// Which payments must come from the device that opened the payment page.
+    pub same_device: SameDevice,
+    /// What shows that they do.
+    pub device_tokens: DeviceTokens,
     /// Where the payment page is, without a slash at the end.
     pub public_url: WebAddress,
     /// What we remember.
@@ -61,8 +71,25 @@ impl Context {
     /// The address of an order's payment page.
     #[must_use]
     pub fn payment_url(&self, order: &OrderId) -> String {
-        format!("{}/pay/{order}", self.public_url.as_str().trim_end_matches('/'))
+        payment_url(&self.public_url, order)
     }
+
+    /// Where the device of an order over this amount is checked, if it is.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] where our own address makes none, which the configuration doesn't allow.
+    pub(crate) fn device_check_url(&self, order: &OrderId, amount: Money) -> Result<Option<WebAddress>, Error> {
+        if !self.same_device.applies(amount) {
+            return Ok(None);
+        }
+        let address = format!("{}{DEVICE_CHECK}", self.payment_url(order));
+        address.parse().map(Some).map_err(|_| Error::Inconsistent("the device check has no address"))
+    }
+}
+
+/// The address of an order's payment page, where the pages are under this one.
+pub(crate) fn payment_url(public_url: &WebAddress, order: &OrderId) -> String {
+    format!("{}/pay/{order}", public_url.as_str().trim_end_matches('/'))
 }
 
 impl fmt::Debug for Context {

@@ -5,6 +5,7 @@
 //! - [`authorization`]: the checks of a request, in their order.
 //! - [`authentication`]: what is demanded of the issuer's identity verification.
 //! - [`merchant`]: what a merchant may take, in one order and in one day.
+//! - [`same_device`]: which payments must come from the device that opened the payment page.
 //! - [`retention`]: how long what is finished is kept.
 
 pub mod attempt;
@@ -13,3 +14,4 @@ pub mod authorization;
 pub mod merchant;
 pub mod order;
 pub mod retention;
+pub mod same_device;

@@ -12,6 +12,7 @@ pub mod bounds;
 pub mod checkout;
 pub mod config;
 pub mod context;
+pub mod device_check;
 pub mod domain;
 pub mod error;
 pub mod keys;

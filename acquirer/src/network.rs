@@ -43,6 +43,16 @@ impl fmt::Display for NetworkId {
     }
 }
 
+/// What an authorization is for. Whoever speaks of an authorization names this beside its id, so that the word about
+/// another payment under the same id is never taken for the word about this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sale {
+    /// The amount.
+    pub amount: Money,
+    /// The shop to be paid.
+    pub merchant: MerchantId,
+}
+
 /// What the card network is asked. Printing it shows nothing of the card, and the card's memory is
 /// overwritten when the request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +65,14 @@ pub struct NetworkRequest {
     pub amount: Money,
     /// The shop to be paid.
     pub merchant: MerchantId,
+}
+
+impl NetworkRequest {
+    /// What it is for.
+    #[must_use]
+    pub fn sale(&self) -> Sale {
+        Sale { amount: self.amount, merchant: self.merchant.clone() }
+    }
 }
 
 /// The card network's word about an authorization. It does not change, except that a reversal turns
@@ -105,11 +123,11 @@ pub trait AuthorizationNetwork: fmt::Debug + Send + Sync {
     /// [`NetworkError`].
     async fn authorize(&self, request: NetworkRequest) -> Result<NetworkDecision, NetworkError>;
 
-    /// Asks what became of an authorization.
+    /// Asks what became of an authorization of this sale.
     ///
     /// # Errors
     /// [`NetworkError`].
-    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError>;
+    async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError>;
 
     /// Cancels an authorization: if it was approved, the card gets its money back; if it was never
     /// seen, it will be declined. `Ok` is the acknowledgement, after which it can't be approved.

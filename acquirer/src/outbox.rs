@@ -19,7 +19,9 @@ mod record;
 mod worker;
 
 pub use courier::{Courier, CourierError, DELIVERY_TIME_MAX, DeliveryError, MeshCourier};
-pub use parked::{ParkedError, ParkedOrder, Replay, Unacknowledged, parked, replay, unacknowledged};
+pub use parked::{
+    ParkedError, ParkedOrder, ParkedPage, Replay, Replayed, Unacknowledged, parked, replay, unacknowledged, waits,
+};
 pub use record::{BACK_OFF_MAX, BACK_OFF_MIN, Damaged, Delivery, State, TRY_FOR};
 pub use worker::Worker;
 

@@ -2,72 +2,120 @@
 //!
 //! | address | what it is |
 //! |---|---|
-//! | `GET /pay/{order_id}` | the order, where it stands, and a QR code as long as it can be paid |
+//! | `GET /pay/{order_id}` | the order, where it stands, and the ways to pay as long as it can be paid |
+//! | `GET /pay/{order_id}/events` | where the order stands, as server-sent events |
 //! | `GET /pay/{order_id}/qr.svg` | the QR code alone |
 //! | `POST /pay/{order_id}/bank` | leads to the platform's bank picker, where there is a platform |
-//! | `GET /pay/page.css` | the page's style |
+//! | `GET`, `POST /pay/{order_id}/open` | makes the page this browser's own, where the device is checked |
+//! | `GET /pay/{order_id}/device-check` | tells a bank's app that this is the browser that opened the page |
+//! | `GET /pay/page.….css`, `.js`, `.svg` | the page's style, script and icon |
 //!
-//! The QR code carries the signed order (`proto::link`). The order id in the address is unguessable and
-//! is all that the page asks for, so every answer is kept out of caches and referrers. The page runs no
-//! script; an unfinished one reloads itself.
+//! The link in the QR code carries the signed order (`proto::link`). The order id in the address is unguessable
+//! and is all that the page asks for, so every answer is kept out of caches and foreign referrers. The script
+//! follows the order and counts the time down; without it an unfinished page reloads itself.
 
-mod language;
+mod assets;
+mod browser;
+mod check;
+mod live;
+mod opening;
 mod qr;
 mod view;
+mod words;
 
 use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
     extract::{Path, State, rejection::PathRejection},
-    middleware,
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
-use mesh::clock::Clock;
-use proto::{ids::OrderId, link::WebAddress};
+use mesh::{
+    clock::{Clock, Entropy, EntropyFailed},
+    directory::DirectoryHandle,
+    web::{Language, Policy, protect},
+};
+use proto::{
+    ids::OrderId,
+    link::{WebAddress, payment_link},
+};
 
 use crate::{
     checkout::{BankChoice, ChoiceError},
-    records::{KeptOrder, Lines},
+    context::{Context, DEVICE_CHECK, payment_url},
+    device_check::DeviceTokens,
+    records::KeptOrder,
     repository::{self, Repository},
 };
-use language::Language;
-use view::{OrderPage, Problem, ProblemPage, Shown};
+use assets::{ICON, SCRIPT, STYLE};
+use browser::Standing;
+use opening::OPEN;
+use view::{Problem, ProblemPage, Shown, Ways};
 
-/// The payment page over these records. `app_link` is what the QR code's link begins with; `choice` is
-/// offered beside it.
-pub fn router(
-    repository: Repository,
-    clock: Arc<dyn Clock>,
-    app_link: WebAddress,
-    choice: Option<BankChoice>,
-) -> Router {
-    let policy = content_policy(choice.as_ref());
+/// What the payment page is made of.
+pub struct Parts {
+    /// The orders.
+    pub repository: Repository,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes, for cookies.
+    pub entropy: Arc<dyn Entropy>,
+    /// The banks' app links.
+    pub directory: Arc<DirectoryHandle>,
+    /// What a device check gives out.
+    pub tokens: DeviceTokens,
+    /// Where browsers reach the page.
+    pub public_url: WebAddress,
+    /// What the link begins with that carries the order.
+    pub link: WebAddress,
+    /// What is offered beside it.
+    pub choice: Option<BankChoice>,
+}
+
+impl Parts {
+    /// The parts that an acquirer has, with this link and choice.
+    #[must_use]
+    pub fn of(context: &Context, link: WebAddress, choice: Option<BankChoice>) -> Self {
+        Self {
+            repository: context.repository.clone(),
+            clock: Arc::clone(&context.clock),
+            entropy: Arc::clone(&context.entropy),
+            directory: Arc::clone(&context.directory),
+            tokens: context.device_tokens.clone(),
+            public_url: context.public_url.clone(),
+            link,
+            choice,
+        }
+    }
+}
+
+/// The payment page.
+pub fn router(parts: Parts) -> Router {
+    let policy = Policy::new(&parts.public_url, &STYLE).scripts();
+    // Browsers hold the form that chooses a bank to its policy on the redirect to the platform, too.
+    let policy = parts.choice.iter().fold(policy, |policy, choice| policy.forms_to(choice.pages().as_str()));
     let mut router = Router::new()
-        .route("/pay/{order_id}", get(order_page))
+        .route("/pay/{order_id}", get(opening::order_page))
+        .route(&format!("/pay/{{order_id}}{OPEN}"), get(opening::open).post(opening::open))
+        .route("/pay/{order_id}/events", get(events))
         .route("/pay/{order_id}/qr.svg", get(qr_code))
-        .route("/pay/page.css", get(style));
-    if choice.is_some() {
+        .route(&format!("/pay/{{order_id}}{DEVICE_CHECK}"), get(check::device_check));
+    if parts.choice.is_some() {
         // Whoever reloads what the click led to, or comes back to it, gets the payment page.
         router = router.route("/pay/{order_id}/bank", post(choose_bank).get(back_to_payment));
     }
-    router
-        .fallback(nothing_here)
-        .layer(middleware::map_response(move |response| protect(response, policy.clone())))
-        .with_state(Arc::new(Page { repository, clock, app_link, choice }))
+    for asset in [&*STYLE, &*SCRIPT, &*ICON] {
+        router = asset.mount(router);
+    }
+    protect(router.fallback(nothing_here), policy).with_state(Arc::new(Page(parts)))
 }
 
-struct Page {
-    repository: Repository,
-    clock: Arc<dyn Clock>,
-    app_link: WebAddress,
-    choice: Option<BankChoice>,
-}
+struct Page(Parts);
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +125,8 @@ enum Missing {
     #[error(transparent)]
     Repository(#[from] repository::Error),
     #[error(transparent)]
+    Entropy(#[from] EntropyFailed),
+    #[error(transparent)]
     Qr(#[from] qr::TooLong),
     #[error(transparent)]
     Template(#[from] askama::Error),
@@ -84,49 +134,48 @@ enum Missing {
     Picker { order: OrderId, source: ChoiceError },
 }
 
+/// The id of an order as it stands in an address.
+type Named = Result<Path<String>, PathRejection>;
+
 impl Page {
     /// The order that an address names, as the clock sees it: one whose time is over counts as expired
     /// even before that is written down.
-    async fn find(&self, order_id: Result<Path<String>, PathRejection>) -> Result<(KeptOrder, Shown), Missing> {
+    async fn find(&self, order_id: Named) -> Result<(KeptOrder, Shown), Missing> {
         // Whoever mistypes an id learns no more than whoever guesses one.
         let id: OrderId = order_id.ok().and_then(|Path(text)| text.parse().ok()).ok_or(Missing::Unknown)?;
-        let kept = self.repository.load::<KeptOrder>(id.as_str().as_bytes()).await?.ok_or(Missing::Unknown)?.entity;
-        let shown = Shown::of(&kept.state, self.clock.now());
+        let kept = self.0.repository.load::<KeptOrder>(id.as_str().as_bytes()).await?.ok_or(Missing::Unknown)?.entity;
+        let shown = Shown::of(&kept.state, self.0.clock.now());
         Ok((kept, shown))
     }
 
-    async fn order_page(
-        &self,
-        order_id: Result<Path<String>, PathRejection>,
-        language: Language,
-    ) -> Result<Response, Missing> {
-        let (kept, shown) = self.find(order_id).await?;
-        let lines = self.repository.load::<Lines>(kept.id().as_str().as_bytes()).await?;
-        let lines = lines.map(|loaded| loaded.entity.lines).unwrap_or_default();
-        let qr = if shown == Shown::Open { Some(qr::svg(&self.app_link, &kept.signed)?) } else { None };
-        let choose_bank = qr.as_ref().and(self.choice.as_ref()).map(|_| format!("{}/bank", payment_path(kept.id())));
-        let html = OrderPage::new(&kept, shown, &lines, qr, choose_bank, language).html()?;
-        Ok((shown.status(), Html(html)).into_response())
+    fn ways(&self, kept: &KeptOrder) -> Result<Ways, Missing> {
+        let link = payment_link(&self.0.link, &kept.signed.signed.to_pb());
+        // A QR code is for another device than this one.
+        let same_device = kept.signed.order.device_check_url.is_some();
+        let qr = if same_device { None } else { Some(qr::svg(&link)?) };
+        let choose_bank = self.0.choice.as_ref().map(|_| format!("{}/bank", payment_path(kept.id())));
+        Ok(Ways { qr, link, choose_bank })
     }
 
-    async fn qr_code(&self, order_id: Result<Path<String>, PathRejection>) -> Result<Response, Missing> {
+    async fn qr_code(&self, order_id: Named) -> Result<Response, Missing> {
         let (kept, shown) = self.find(order_id).await?;
-        if !shown.may_be_paid() {
+        if !shown.may_be_paid() || kept.signed.order.device_check_url.is_some() {
             return Ok(StatusCode::GONE.into_response());
         }
-        let svg = qr::svg(&self.app_link, &kept.signed)?;
+        let svg = qr::svg(&payment_link(&self.0.link, &kept.signed.signed.to_pb()))?;
         Ok(([(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"))], svg).into_response())
     }
 
     /// Publishes the order at the platform and leads to its picker. An order that can't be paid now goes
     /// back to its page, which says why.
-    async fn choose_bank(&self, order_id: Result<Path<String>, PathRejection>) -> Result<Response, Missing> {
+    async fn choose_bank(&self, order_id: Named, headers: &HeaderMap) -> Result<Response, Missing> {
         let (kept, shown) = self.find(order_id).await?;
-        let choice = self.choice.as_ref().ok_or(Missing::Unknown)?;
-        if shown != Shown::Open {
+        let choice = self.0.choice.as_ref().ok_or(Missing::Unknown)?;
+        if !shown.is_payable() || self.standing(&kept, headers).await? != Standing::Own {
             return Ok(Redirect::to(&payment_path(kept.id())).into_response());
         }
-        let address = choice.address_for(&kept.signed).await;
+        let payment_url = payment_url(&self.0.public_url, kept.id());
+        let address = choice.address_for(&kept.signed, &payment_url).await;
         let address = address.map_err(|source| Missing::Picker { order: kept.id().clone(), source })?;
         Ok((StatusCode::SEE_OTHER, [(LOCATION, address)]).into_response())
     }
@@ -136,52 +185,35 @@ fn payment_path(order: &OrderId) -> String {
     format!("/pay/{order}")
 }
 
-async fn order_page(
-    State(page): State<Arc<Page>>,
-    order_id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Response {
-    let language = language_of(&headers);
-    page.order_page(order_id, language).await.unwrap_or_else(|missing| missing.answer(language))
-}
-
-async fn qr_code(
-    State(page): State<Arc<Page>>,
-    order_id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Response {
-    page.qr_code(order_id).await.unwrap_or_else(|missing| missing.answer(language_of(&headers)))
-}
-
-async fn choose_bank(
-    State(page): State<Arc<Page>>,
-    order_id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Response {
-    page.choose_bank(order_id).await.unwrap_or_else(|missing| missing.answer(language_of(&headers)))
-}
-
-async fn back_to_payment(
-    State(page): State<Arc<Page>>,
-    order_id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-) -> Response {
+async fn events(State(page): State<Arc<Page>>, order_id: Named, headers: HeaderMap) -> Response {
     match page.find(order_id).await {
-        Ok((kept, _)) => Redirect::to(&payment_path(kept.id())).into_response(),
-        Err(missing) => missing.answer(language_of(&headers)),
+        Ok((kept, _)) => live::answer(page, kept.id()),
+        Err(missing) => missing.answer(&headers),
     }
 }
 
-async fn style() -> impl IntoResponse {
-    ([(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"))], include_str!("../templates/page.css"))
+async fn qr_code(State(page): State<Arc<Page>>, order_id: Named, headers: HeaderMap) -> Response {
+    page.qr_code(order_id).await.unwrap_or_else(|missing| missing.answer(&headers))
+}
+
+async fn choose_bank(State(page): State<Arc<Page>>, order_id: Named, headers: HeaderMap) -> Response {
+    page.choose_bank(order_id, &headers).await.unwrap_or_else(|missing| missing.answer(&headers))
+}
+
+async fn back_to_payment(State(page): State<Arc<Page>>, order_id: Named, headers: HeaderMap) -> Response {
+    match page.find(order_id).await {
+        Ok((kept, _)) => Redirect::to(&payment_path(kept.id())).into_response(),
+        Err(missing) => missing.answer(&headers),
+    }
 }
 
 async fn nothing_here(headers: HeaderMap) -> Response {
-    Missing::Unknown.answer(language_of(&headers))
+    Missing::Unknown.answer(&headers)
 }
 
 impl Missing {
-    fn answer(self, language: Language) -> Response {
+    fn answer(self, headers: &HeaderMap) -> Response {
+        let language = Language::preferred(headers);
         match self {
             Self::Unknown => problem(StatusCode::NOT_FOUND, Problem::NotFound, None, language),
             Self::Picker { order, source } => {
@@ -193,7 +225,7 @@ impl Missing {
                 tracing::error!(order_id = %order, error = %source, "a shopper cannot be led to the bank picker");
                 problem(status, Problem::NoPicker, Some(payment_path(&order)), language)
             }
-            Self::Repository(_) | Self::Qr(_) | Self::Template(_) => {
+            Self::Repository(_) | Self::Entropy(_) | Self::Qr(_) | Self::Template(_) => {
                 tracing::error!(error = %self, "the payment page cannot be shown");
                 let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, Problem::Unavailable, None, language);
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -210,45 +242,9 @@ fn problem(status: StatusCode, problem: Problem, back: Option<String>, language:
     }
 }
 
-fn language_of(headers: &HeaderMap) -> Language {
-    Language::preferred(headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()))
-}
-
-/// What the page may load, and where its one form may lead: to us, and from there on to the platform's
-/// pages, because browsers hold a form to its policy across redirects too.
-fn content_policy(choice: Option<&BankChoice>) -> HeaderValue {
-    let forms = choice.map_or_else(|| "'none'".to_owned(), |choice| format!("'self' {}", choice.pages().as_str()));
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action {forms}; \
-         frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).expect("invariant: an origin is letters, digits and punctuation")
-}
-
-/// What every answer of this port says to the browser: run nothing, embed nothing and be embedded nowhere,
-/// tell nobody the address, keep nothing.
-async fn protect(mut response: Response, policy: HeaderValue) -> Response {
-    const HEADERS: [(&str, &str); 7] = [
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
-        ("referrer-policy", "no-referrer"),
-        ("strict-transport-security", "max-age=31536000"),
-        ("vary", "accept-language"),
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-    ];
-    let headers = response.headers_mut();
-    for (name, value) in HEADERS {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers.insert(CONTENT_SECURITY_POLICY, policy);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Page").field("app_link", &self.app_link).finish_non_exhaustive()
+        f.debug_struct("Page").field("link", &self.0.link).finish_non_exhaustive()
     }
 }
 

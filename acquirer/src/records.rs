@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mesh::store::Index;
 
 mod attempt;
+mod browser;
 mod day;
 mod lines;
 mod order;
@@ -15,6 +16,7 @@ mod retention;
 mod reversal;
 
 pub use attempt::Attempt;
+pub use browser::{DeviceKey, PageBrowser};
 pub use day::MerchantDay;
 pub use lines::Lines;
 pub use order::KeptOrder;

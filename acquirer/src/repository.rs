@@ -18,7 +18,8 @@ use tokio::sync::watch;
 
 mod news;
 
-use news::News;
+pub use news::RecordWatch;
+use news::{News, RecordNews};
 
 /// A thing that is kept under a key.
 pub trait Entity: Sized + Send {
@@ -93,6 +94,7 @@ pub enum Outcome {
 pub struct Repository {
     store: Arc<dyn Store>,
     news: Arc<News>,
+    records: Arc<RecordNews>,
     /// In milliseconds since 1970; only grows.
     horizon: Arc<AtomicU64>,
 }
@@ -101,7 +103,7 @@ impl Repository {
     /// A repository over a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, news: Arc::default(), horizon: Arc::default() }
+        Self { store, news: Arc::default(), records: Arc::default(), horizon: Arc::default() }
     }
 
     /// The store itself, for what knows no entities: its health and its end.
@@ -191,14 +193,25 @@ impl Repository {
         self.news.follow(topic)
     }
 
+    /// Follows one record: a change means that a commit of this process has written it. What another process
+    /// commits is not told.
+    #[must_use]
+    pub fn follow_record<E: Entity>(&self, key: &[u8]) -> RecordWatch {
+        RecordNews::follow(&self.records, RecordId::new(E::KIND, key))
+    }
+
     /// Commits changes, all of them or none, and returns when they are durable.
     ///
     /// # Errors
     /// [`Error::Store`] and [`Error::Refused`]; nothing was committed.
     pub async fn commit(&self, changes: Changes) -> Result<Outcome, Error> {
+        let written: Vec<RecordId> = changes.0.writes.iter().map(|write| write.id.clone()).collect();
+        let records = Arc::clone(&self.records);
         let topics: BTreeSet<Topic> = changes.0.events.iter().map(|event| event.topic.clone()).collect();
         let commit = if topics.is_empty() {
-            self.store.commit(changes.0).await
+            let commit = self.store.commit(changes.0).await;
+            records.tell(&written, &commit);
+            commit
         } else {
             // On a task of its own: dropping this future does not withdraw the commit, so it must not keep
             // the news from those who wait for it either.
@@ -208,6 +221,7 @@ impl Repository {
                 if let Commit::Committed { versions: _, seq } = &commit {
                     news.tell(&topics, *seq);
                 }
+                records.tell(&written, &commit);
                 commit
             });
             work.await.map_err(|_| StoreError::Panicked)?

@@ -29,6 +29,7 @@ use crate::{
     checkout::{BankChoice, PlatformPublisher},
     config::AcquirerConfig,
     context::{Context, Merchants},
+    device_check::DeviceTokens,
     keys::{Seal, SealingKeys},
     orders::Orders,
     outbox::{MeshCourier, Worker},
@@ -72,7 +73,7 @@ pub async fn run(config: AcquirerConfig, mut boot: boot::Context) -> Result<(), 
     background.spawn(standing.watch(Arc::clone(&directory), Arc::clone(&boot.clock), stop_tasks.clone()));
 
     let store = open_store(&config).await?;
-    let context = Arc::new(context(&config, &boot, Arc::clone(&store), signer, vault, directory)?);
+    let context = Arc::new(context(&config, &boot, Arc::clone(&store), signer, vault, directory).await?);
     let retention = Retention::new(
         context.repository.clone(),
         Arc::clone(&boot.clock),
@@ -147,10 +148,11 @@ fn page_port(
     context: &Arc<Context>,
     choice: Option<BankChoice>,
 ) -> Result<Server, Failure> {
-    let (repository, clock) = (context.repository.clone(), Arc::clone(&context.clock));
-    let router = page::router(repository, clock, config.page.app_link.clone(), choice);
+    let link = config.page.link().map_err(|error| Failure::Config(error.under("page").to_string()))?;
+    let router = page::router(page::Parts::of(context, link, choice));
     let listener = boot.listeners.take("listen.page")?;
-    let server = Server::http("page", listener, Some(ServerTls::device(identity)), router);
+    let tls = config.listen.page.has_tls().then(|| ServerTls::device(identity));
+    let server = Server::http("page", listener, tls, router);
     Ok(server.limits(config.serve).metrics(boot.metrics.clone()).entropy(Arc::clone(&boot.entropy)))
 }
 
@@ -179,7 +181,7 @@ fn bank_choice(config: &AcquirerConfig, identity: &Arc<TlsIdentity>) -> Result<O
     Ok(Some(BankChoice::new(Arc::new(PlatformPublisher::new(channel)), pages.clone())))
 }
 
-fn context(
+async fn context(
     config: &AcquirerConfig,
     boot: &boot::Context,
     store: Arc<dyn Store>,
@@ -201,6 +203,8 @@ fn context(
         merchants: Merchants::new(profiles),
         limits: config.limits,
         authentication,
+        same_device: config.page.same_device().map_err(failure)?,
+        device_tokens: device_tokens(&store, &vault, boot).await?,
         public_url: config.page.public_url.clone(),
         repository: Repository::new(store),
         clock: Arc::clone(&boot.clock),
@@ -211,6 +215,17 @@ fn context(
         directory,
         reversals: Notify::new(),
     })
+}
+
+/// The tokens under the secret that the store keeps.
+async fn device_tokens(store: &Arc<dyn Store>, vault: &Vault, boot: &boot::Context) -> Result<DeviceTokens, Failure> {
+    let random = || {
+        let mut secret = [0; 32];
+        boot.entropy.fill(&mut secret)?;
+        Ok(secret)
+    };
+    let tokens = DeviceTokens::load(&Repository::new(Arc::clone(store)), vault, random).await;
+    tokens.map_err(|error| Failure::Internal(error.to_string()))
 }
 
 fn courier(context: &Context, identity: &Arc<TlsIdentity>) -> Result<MeshCourier, Failure> {

@@ -93,6 +93,10 @@ impl Authorizer {
                     let decline = outcome(id, Decision::Declined(reason));
                     self.decline(request, digest, order, [Event::Decline(decline)], now).await?
                 }
+                (OrderFinding::Payable, Some(order)) if !self.comes_from_its_device(&order.entity, request, now) => {
+                    let decline = outcome(id, Decision::Declined(DeclineReason::DeviceNotConfirmed));
+                    self.decline(request, digest, order, [Event::Dismiss(decline)], now).await?
+                }
                 (OrderFinding::Payable, Some(order)) => {
                     match self.begin(id, request, digest, order, &mut card, now).await? {
                         Begin::Asked(question) => return Ok(Opened::Begun(question)),
@@ -106,6 +110,13 @@ impl Authorizer {
             }
         }
         Err(Error::Contended)
+    }
+
+    /// Whether the payment comes from the device that opened the page, as far as this order asks for that.
+    fn comes_from_its_device(&self, order: &KeptOrder, request: &Carried<Request>, now: SystemTime) -> bool {
+        let Request { issuer, device_confirmation, .. } = &request.says;
+        let holds = |confirmation| self.context.device_tokens.verify(confirmation, &order.signed.digest, issuer, now);
+        order.signed.order.device_check_url.is_none() || device_confirmation.as_ref().is_some_and(holds)
     }
 
     /// Commits the intent to ask the card network, or the decline that the card or a limit demands.
@@ -210,7 +221,7 @@ impl Authorizer {
         let mut step = Step::of(&self.context, order, now);
         let mut reason = None;
         for event in events {
-            if let Event::Refuse(outcome) | Event::Decline(outcome) = &event {
+            if let Event::Refuse(outcome) | Event::Decline(outcome) | Event::Dismiss(outcome) = &event {
                 reason = Some(outcome.decision);
             }
             step.apply(event).map_err(misjudged)?;

@@ -9,9 +9,9 @@ use super::{
 use crate::{
     domain::{attempt::AttemptId, merchant::Day, order::Event},
     error::Error,
-    network::{Inquiry, NetworkDecision, NetworkError, NetworkRequest},
+    network::{Inquiry, NetworkDecision, NetworkError, NetworkRequest, Sale},
     orders::{COMMIT_TRIES_MAX, DayMove, Step},
-    records::{KeptOrder, MerchantDay, Reversal},
+    records::{Attempt, KeptOrder, MerchantDay, Reversal},
     repository::{Changes, Loaded, Outcome},
 };
 
@@ -45,6 +45,7 @@ impl Authorizer {
     /// Asks the card network within its deadline and commits what it says. The card goes with the
     /// question, and its memory is overwritten when the question ends.
     pub(super) async fn ask_and_settle(&self, id: &AttemptId, question: NetworkRequest) -> Result<(), Error> {
+        let sale = question.sale();
         let deadline = self.context.clock.sleep(self.context.limits.network_deadline.get());
         let answer = tokio::select! {
             answer = self.network.authorize(question) => Some(answer),
@@ -53,23 +54,14 @@ impl Authorizer {
         let verdict = match answer {
             Some(Ok(NetworkDecision::Approved(code))) => Verdict::Decided(Decision::Approved(code)),
             Some(Ok(NetworkDecision::Declined(reason))) => Verdict::Decided(Decision::Declined(reason)),
-            // Its word about this id is about another payment, and so would be its answer to an inquiry.
-            Some(Err(error @ NetworkError::OtherContent)) => {
-                self.other_content.increment();
-                tracing::error!(
-                    attempt = %id, %error,
-                    "declined, and nothing reversed, because that would take back the other payment; find out who \
-                     else asks the card network under this acquirer's id, or whether this store is an old copy"
-                );
-                Verdict::Foreign
-            }
+            Some(Err(error @ NetworkError::OtherContent)) => self.foreign(id, &error),
             Some(Err(error @ NetworkError::Unreachable(_))) => {
                 tracing::warn!(attempt = %id, %error, "no answer from the card network");
-                self.inquire(id).await
+                self.inquire(id, &sale).await
             }
             None => {
                 tracing::warn!(attempt = %id, "the card network is silent");
-                self.inquire(id).await
+                self.inquire(id, &sale).await
             }
         };
         self.settle(id, verdict).await
@@ -78,25 +70,55 @@ impl Authorizer {
     /// Settles an authorization whose answer was lost. It inquires and never asks again, because asking
     /// needs the card, which is not kept.
     pub(super) async fn settle_by_inquiry(&self, id: &AttemptId) -> Result<(), Error> {
-        let verdict = self.inquire(id).await;
+        let Some((attempt, order)) = self.under_way(id).await? else { return Ok(()) };
+        let sale = Sale { amount: attempt.entity.amount, merchant: order.entity.merchant().clone() };
+        let verdict = self.inquire(id, &sale).await;
         self.settle(id, verdict).await
     }
 
-    async fn inquire(&self, id: &AttemptId) -> Verdict {
+    async fn inquire(&self, id: &AttemptId, sale: &Sale) -> Verdict {
         let network_id = network_id(id);
         let deadline = self.context.clock.sleep(self.context.limits.network_inquiry_deadline.get());
         let answer = tokio::select! {
-            answer = self.network.inquire(&network_id) => Some(answer),
+            answer = self.network.inquire(&network_id, sale) => Some(answer),
             () = deadline => None,
         };
         match answer {
             Some(Ok(Inquiry::Approved(code))) => Verdict::Decided(Decision::Approved(code)),
             Some(Ok(Inquiry::Declined(reason))) => Verdict::Decided(Decision::Declined(reason)),
             Some(Ok(Inquiry::Unknown)) | None => Verdict::Silent,
-            Some(Err(error)) => {
+            Some(Err(error @ NetworkError::OtherContent)) => self.foreign(id, &error),
+            Some(Err(error @ NetworkError::Unreachable(_))) => {
                 tracing::warn!(attempt = %id, %error, "no answer to an inquiry");
                 Verdict::Silent
             }
+        }
+    }
+
+    /// The card network's word about this id is about another payment.
+    fn foreign(&self, id: &AttemptId, error: &NetworkError) -> Verdict {
+        self.other_content.increment();
+        tracing::error!(
+            attempt = %id, %error,
+            "declined, and nothing reversed, because that would take back the other payment; find out who else asks \
+             the card network under this acquirer's id, or whether this store is an old copy"
+        );
+        Verdict::Foreign
+    }
+
+    /// An authorization without a result, and the order that waits for it; none where a result is on record.
+    async fn under_way(&self, id: &AttemptId) -> Result<Option<(Loaded<Attempt>, Loaded<KeptOrder>)>, Error> {
+        let Some(attempt) = self.attempt(id).await? else {
+            return Err(Error::Inconsistent("an authorization under way is not on record"));
+        };
+        if attempt.entity.state.result().is_some() {
+            return Ok(None);
+        }
+        let order = attempt.entity.order.as_ref();
+        let order = order.ok_or(Error::Inconsistent("an authorization under way has no order"))?;
+        match self.context.repository.load::<KeptOrder>(order.as_str().as_bytes()).await? {
+            Some(order) => Ok(Some((attempt, order))),
+            None => Err(Error::Inconsistent("the order of an authorization under way is not kept")),
         }
     }
 
@@ -104,17 +126,8 @@ impl Authorizer {
     /// network, all in one. Where a result is on record already, that one stands.
     async fn settle(&self, id: &AttemptId, verdict: Verdict) -> Result<(), Error> {
         for _ in 0..OUTCOME_TRIES_MAX {
-            let Some(mut attempt) = self.attempt(id).await? else {
-                return Err(Error::Inconsistent("an authorization under way is not on record"));
-            };
-            if attempt.entity.state.result().is_some() {
-                return Ok(());
-            }
-            let order_id =
-                attempt.entity.order.clone().ok_or(Error::Inconsistent("an authorization under way has no order"))?;
-            let Some(order) = self.context.repository.load::<KeptOrder>(order_id.as_str().as_bytes()).await? else {
-                return Err(Error::Inconsistent("the order of an authorization under way is not kept"));
-            };
+            let Some((mut attempt, order)) = self.under_way(id).await? else { return Ok(()) };
+            let order_id = order.entity.id().clone();
             let now = self.context.clock.now();
             let decision = verdict.decision();
             let mut step = Step::of(&self.context, order, now);

@@ -87,6 +87,14 @@ fn what_is_wrong_is_named_by_its_field() {
         ("order_max_minor_units = 300000", "order_max_minor_units = 0", "merchant[0].currencies[1].order_max"),
         ("day_max_minor_units = 500000000", "day_max_minor_units = -1", "merchant[0].currencies[0].day_max"),
         ("# certificate = \"web.pem\"", "certificate = \"web.pem\"", "page.certificate"),
+        ("8443\"\n# tls = \"none\"", "8443\"\ntls = \"off\"", "listen.page"),
+        ("127.0.0.1:8443\"\n# tls", "10.0.0.1:8443\"\ntls", "listen.page.tls"),
+        ("app_link = \"https://app.pay.example/\"", "", "page.app_link"),
+        (
+            "# same_device_above = [{ currency = \"TWD\", minor_units = 5000000 }]",
+            "same_device_above = [{ currency = \"TWD\", minor_units = -1 }]",
+            "page.same_device_above[0].minor_units",
+        ),
         ("cache_mib = 64", "cache_mib = 0", "store.cache_mib"),
         ("#[listen.admin]\n#address = \"127", "[listen.admin]\naddress = \"10", "listen.admin.address"),
     ];

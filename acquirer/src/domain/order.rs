@@ -73,6 +73,8 @@ pub enum Event {
     Settle(Outcome),
     /// An authorization is declined, counted, without asking the card network.
     Decline(Outcome),
+    /// An authorization is declined for what its request lacks, before it becomes an attempt; not counted.
+    Dismiss(Outcome),
     /// An authorization is declined because of where the order stands; not counted.
     Refuse(Outcome),
     /// The shop asks to cancel.
@@ -217,13 +219,19 @@ fn open(course: Course, event: Event, now: SystemTime) -> Result<(State, Vec<Eff
     match event {
         Event::Expire if lapsed => end(State::Expired, OrderState::Expired, course, None),
         Event::Expire => Err(Rejected::BeforeDeadline),
-        Event::Begin { .. } | Event::Decline(_) | Event::Cancel if lapsed => Err(Rejected::PastDeadline),
+        Event::Begin { .. } | Event::Decline(_) | Event::Dismiss(_) | Event::Cancel if lapsed => {
+            Err(Rejected::PastDeadline)
+        }
         Event::Begin { attempt, taken_from } => {
             let effects = taken_from.map(Effect::TakeUp).into_iter().collect();
             Ok((State::Authorizing(course, Underway { attempt, cancel_requested: false, taken_from }), effects))
         }
         Event::Decline(outcome) if outcome.decision.is_approved() => Err(Rejected::NotADecline),
         Event::Decline(outcome) => declined(course, outcome, false, now),
+        Event::Dismiss(outcome) => {
+            let (course, effect) = refused(course, OrderState::Open, outcome)?;
+            Ok((State::Open(course), vec![effect]))
+        }
         Event::Cancel => end(State::Cancelled, OrderState::Cancelled, course, None),
         Event::Settle(_) => Err(Rejected::NotUnderway),
         Event::Refuse(_) => Err(Rejected::NothingToRefuse),
@@ -252,7 +260,7 @@ fn authorizing(
             let (course, effect) = refused(course, OrderState::Authorizing, outcome)?;
             Ok((State::Authorizing(course, underway), vec![effect]))
         }
-        Event::Begin { .. } | Event::Decline(_) => Err(Rejected::Busy),
+        Event::Begin { .. } | Event::Decline(_) | Event::Dismiss(_) => Err(Rejected::Busy),
         Event::Expire => Err(Rejected::Busy),
     }
 }
@@ -268,9 +276,12 @@ fn finished(
             let (course, effect) = refused(course, name, outcome)?;
             Ok((state(course), vec![effect]))
         }
-        Event::Begin { .. } | Event::Settle(_) | Event::Decline(_) | Event::Cancel | Event::Expire => {
-            Err(Rejected::Final)
-        }
+        Event::Begin { .. }
+        | Event::Settle(_)
+        | Event::Decline(_)
+        | Event::Dismiss(_)
+        | Event::Cancel
+        | Event::Expire => Err(Rejected::Final),
     }
 }
 

@@ -8,12 +8,11 @@ use mesh::store::{Kind, RecordId};
 use prost::Message;
 use proto::{
     authorization::{Decision, DeclineReason},
-    ids::MerchantId,
     money::Money,
     pb, time,
 };
 
-use super::{Inquiry, NetworkDecision, NetworkId, NetworkRequest};
+use super::{Inquiry, NetworkDecision, NetworkId, Sale};
 
 /// The kind of the network's records, one per authorization.
 pub(super) const KIND: Kind = Kind::new("network");
@@ -40,15 +39,8 @@ pub(super) enum State {
 /// never seen knows nothing of the latter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Sale>,
     pub(super) state: State,
-}
-
-/// What an authorization was for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    amount: Money,
-    merchant: MerchantId,
 }
 
 /// Stored bytes that are no entry.
@@ -58,12 +50,6 @@ pub(super) struct Damaged(&'static str);
 
 pub(super) fn record_id(id: &NetworkId) -> RecordId {
     RecordId::new(KIND, id.to_string())
-}
-
-impl Asked {
-    pub(super) fn of(request: &NetworkRequest) -> Self {
-        Self { amount: request.amount, merchant: request.merchant.clone() }
-    }
 }
 
 impl State {
@@ -89,6 +75,11 @@ impl State {
 }
 
 impl Entry {
+    /// Whether it may be about this sale. One that nothing but a reversal made is about any.
+    pub(super) fn is_about(&self, sale: &Sale) -> bool {
+        self.asked.as_ref().is_none_or(|asked| asked == sale)
+    }
+
     pub(super) fn encode(&self) -> Bytes {
         let state = match self.state {
             State::Decided { decision, tell_at } => {
@@ -115,7 +106,7 @@ impl Entry {
 
     pub(super) fn decode(body: Bytes) -> Result<Self, Damaged> {
         let stored = stored::Entry::decode(body).map_err(|_| Damaged("not a message"))?;
-        let asked = stored.asked.map(Asked::parse).transpose()?;
+        let asked = stored.asked.map(stored::Asked::parse).transpose()?;
         let state = match stored.state.ok_or(Damaged("state"))? {
             stored::State::Decided(decided) => decided.parse()?,
             stored::State::Reversed(stored::Reversed {}) => State::Reversed,
@@ -124,12 +115,12 @@ impl Entry {
     }
 }
 
-impl Asked {
-    fn parse(stored: stored::Asked) -> Result<Self, Damaged> {
-        let amount: pb::Money = stored.amount.ok_or(Damaged("amount"))?;
-        Ok(Self {
+impl stored::Asked {
+    fn parse(self) -> Result<Sale, Damaged> {
+        let amount: pb::Money = self.amount.ok_or(Damaged("amount"))?;
+        Ok(Sale {
             amount: Money::parse(amount).map_err(|_| Damaged("amount"))?,
-            merchant: stored.merchant_id.parse().map_err(|_| Damaged("merchant_id"))?,
+            merchant: self.merchant_id.parse().map_err(|_| Damaged("merchant_id"))?,
         })
     }
 }
@@ -197,11 +188,8 @@ mod tests {
 
     use super::*;
 
-    fn asked() -> Asked {
-        Asked {
-            amount: Money::new("TWD".parse().unwrap(), 129_900).unwrap(),
-            merchant: "shop-lantern".parse().unwrap(),
-        }
+    fn asked() -> Sale {
+        Sale { amount: Money::new("TWD".parse().unwrap(), 129_900).unwrap(), merchant: "shop-lantern".parse().unwrap() }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest};
+use super::{AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest, Sale};
 
 /// The time for a connection: a line that takes longer is not there for whoever waits five seconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -144,9 +144,13 @@ where
         decision(answer.decision.ok_or_else(|| unreachable(NoAnswer::NoDecision))?)
     }
 
-    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError> {
+    async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError> {
         let id = self.name(id);
-        let message = pb::InquireRequest { id: Some(id.clone()) };
+        let message = pb::InquireRequest {
+            id: Some(id.clone()),
+            amount: Some(sale.amount.to_pb()),
+            merchant_id: sale.merchant.to_string(),
+        };
         let answer = self.client.clone().inquire(within(message, self.times.inquire)).await.map_err(failed)?;
         let answer = answer.into_inner();
         names(answer.id.as_ref(), &id)?;

@@ -9,8 +9,8 @@ use mesh::{
 };
 
 use super::{
-    AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest,
-    record::{Asked, Entry, State, record_id},
+    AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest, Sale,
+    record::{Entry, State, record_id},
     rules,
 };
 
@@ -57,13 +57,12 @@ impl SimulatedNetwork {
     async fn decide(&self, request: &NetworkRequest) -> Result<Entry, NetworkError> {
         for _ in 0..COMMIT_TRIES_MAX {
             if let Some((entry, _)) = self.load(&request.id).await? {
-                let same = entry.asked.as_ref().is_none_or(|asked| *asked == Asked::of(request));
-                return if same { Ok(entry) } else { Err(NetworkError::OtherContent) };
+                return if entry.is_about(&request.sale()) { Ok(entry) } else { Err(NetworkError::OtherContent) };
             }
             let now = self.clock.now();
             let ruling = rules::rule(&request.id, &request.card, now);
             let state = State::Decided { decision: ruling.decision, tell_at: ruling.after.map(|after| now + after) };
-            let entry = Entry { asked: Some(Asked::of(request)), state };
+            let entry = Entry { asked: Some(request.sale()), state };
             if self.save(&request.id, &entry, Version::ABSENT).await? {
                 return Ok(entry);
             }
@@ -95,9 +94,12 @@ impl AuthorizationNetwork for SimulatedNetwork {
         }
     }
 
-    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError> {
-        let entry = self.load(id).await?;
-        Ok(entry.map_or(Inquiry::Unknown, |(entry, _)| entry.state.told_at(self.clock.now())))
+    async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError> {
+        match self.load(id).await? {
+            Some((entry, _)) if !entry.is_about(sale) => Err(NetworkError::OtherContent),
+            Some((entry, _)) => Ok(entry.state.told_at(self.clock.now())),
+            None => Ok(Inquiry::Unknown),
+        }
     }
 
     async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {

@@ -167,6 +167,7 @@ impl Orders {
         let key = self.context.sealing_keys.generate(&id)?;
         let created_at = self.context.clock.now();
         let life = new.life.unwrap_or(self.context.limits.order_life_default.get());
+        let device_check_url = self.context.device_check_url(&id, new.amount)?;
         let order = Order {
             id,
             acquirer: self.context.acquirer.clone(),
@@ -179,6 +180,7 @@ impl Orders {
             return_url: new.return_url.clone(),
             sealing_key: key.public,
             delivery_hint: new.delivery_hint.clone(),
+            device_check_url,
         };
         let signed = self.context.seal.sign(&order.to_pb());
         // The contracts bound every text so that the whole fits into a QR code; this holds it to that.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
-use mesh::store::{Commit, Cursor, Index, Item, KeyRange, PageRequest, Store, StoreError, Transition};
+use mesh::store::{Commit, Cursor, Index, Item, KeyRange, PageRequest, RecordId, Store, StoreError, Transition};
 use prost::Message as _;
 use proto::{
     ids::{MerchantId, OrderId},
@@ -11,7 +11,7 @@ use proto::{
 };
 
 use super::{
-    HEADS, PARKED, PARKED_ORDERS, PARKED_SINCE,
+    DUE, HEADS, PARKED, PARKED_ORDERS, PARKED_SINCE,
     record::{self, Damaged, Delivery, State},
 };
 
@@ -60,6 +60,28 @@ pub enum Replay {
     Merchant(MerchantId),
 }
 
+/// What a replay has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// Orders whose events go on.
+    pub orders: usize,
+    /// Events that wait again.
+    pub events: usize,
+    /// Whether it ended at its bound, so that events may be left.
+    pub has_more: bool,
+}
+
+/// A page of what was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedPage {
+    /// Orders with parked events.
+    pub orders: Vec<ParkedOrder>,
+    /// The ids of parked events whose record can't be read back.
+    pub unreadable: Vec<String>,
+    /// Where the next page begins; none after the last.
+    pub next: Option<Cursor>,
+}
+
 /// What of an order's events its shop has not acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unacknowledged {
@@ -85,21 +107,21 @@ pub enum ParkedError {
     Contended,
 }
 
-/// A page of the orders with parked events, the longest parked first, and where the next page begins. It may hold
-/// fewer than `limit` and still have a next one, because an order stands at its first parked event alone. What
-/// can't be read back is logged and left out.
+/// A page of the orders with parked events, the longest parked first. It may hold fewer than `limit` and still have
+/// a next one, because an order stands at its first parked event alone. What can't be read back is logged, and its
+/// id is all that is shown of it.
 ///
 /// # Errors
 /// [`ParkedError::Store`].
-pub async fn parked(
-    store: &Arc<dyn Store>,
-    page: PageRequest,
-) -> Result<(Vec<ParkedOrder>, Option<Cursor>), ParkedError> {
+pub async fn parked(store: &Arc<dyn Store>, page: PageRequest) -> Result<ParkedPage, ParkedError> {
     let page = store.scan(PARKED_SINCE, KeyRange::all(), page).await?;
-    let mut orders = Vec::with_capacity(page.items.len());
+    let (mut orders, mut unreadable) = (Vec::with_capacity(page.items.len()), Vec::new());
     for item in page.items {
         let record = String::from_utf8_lossy(&item.id.key).into_owned();
-        let damaged = |error: &dyn fmt::Display| tracing::error!(record, %error, "a parked event can't be shown");
+        let mut damaged = |error: &dyn fmt::Display| {
+            tracing::error!(record, %error, "a parked event can't be read");
+            unreadable.push(record.clone());
+        };
         let delivery = match Delivery::decode(item.record.body) {
             Ok(delivery) => delivery,
             Err(error) => {
@@ -126,37 +148,66 @@ pub async fn parked(
             Err(error) => damaged(&error),
         }
     }
-    Ok((orders, page.next))
+    Ok(ParkedPage { orders, unreadable, next: page.next })
 }
 
-/// Has parked events sent again, and says of how many orders. Each order's events go out by position,
-/// before those of the order that still wait. What the shop has acknowledged meanwhile, because it came
+/// Has parked events sent again, order by order. Each order's events go out by position, whenever each was parked,
+/// before those of the order that still wait. It ends behind the order with which it has reached `events_max`, so
+/// that one call comes to its end in time; call it again where there is more. What the shop has acknowledged meanwhile, because it came
 /// behind them, is not sent again: the shop sees by the position that it has heard of a later one.
 ///
 /// What was changed before an error stays changed, so that calling it again goes on.
 ///
 /// # Errors
 /// [`ParkedError`].
-pub async fn replay(store: &Arc<dyn Store>, what: &Replay, now: SystemTime) -> Result<usize, ParkedError> {
-    let (index, range) = match what {
-        Replay::Order(order) => (PARKED_ORDERS, of_order(order)),
-        Replay::Merchant(merchant) => {
-            let merchant = merchant.as_str().as_bytes();
-            (PARKED, KeyRange::between(record::merchant_start(merchant), record::merchant_end(merchant)))
+pub async fn replay(
+    store: &Arc<dyn Store>,
+    what: &Replay,
+    events_max: usize,
+    now: SystemTime,
+) -> Result<Replayed, ParkedError> {
+    let merchant = match what {
+        Replay::Order(order) => {
+            let events = replay_order(store, order, now).await?;
+            return Ok(Replayed { orders: usize::from(events > 0), events, has_more: false });
         }
+        Replay::Merchant(merchant) => of_merchant(merchant),
     };
-    let mut orders = BTreeSet::new();
+    let (mut orders, mut events) = (BTreeSet::new(), 0);
     let mut after = None;
     loop {
-        let page = store.scan(index, range.clone(), PageRequest { after, limit: PAGE }).await?;
+        let page = store.scan(PARKED, merchant.clone(), PageRequest { after, limit: PAGE }).await?;
         for item in page.items {
-            orders.extend(replay_one(store, item, now).await?);
+            let Ok(Delivery { order, .. }) = Delivery::decode(item.record.body) else {
+                unreadable(&item.id);
+                continue;
+            };
+            if orders.contains(&order) {
+                continue;
+            }
+            if events >= events_max {
+                return Ok(Replayed { orders: orders.len(), events, has_more: true });
+            }
+            events += replay_order(store, &order, now).await?;
+            orders.insert(order);
         }
         match page.next {
             Some(cursor) => after = Some(cursor),
-            None => return Ok(orders.len()),
+            None => return Ok(Replayed { orders: orders.len(), events, has_more: false }),
         }
     }
+}
+
+/// Whether events of it still wait to be sent, as those do that a replay has brought back.
+///
+/// # Errors
+/// [`ParkedError::Store`].
+pub async fn waits(store: &Arc<dyn Store>, what: &Replay) -> Result<bool, ParkedError> {
+    let (index, range) = match what {
+        Replay::Order(order) => (HEADS, of_order(order)),
+        Replay::Merchant(merchant) => (DUE, of_merchant(merchant)),
+    };
+    Ok(!store.scan(index, range, PageRequest::first(1)).await?.items.is_empty())
 }
 
 /// What of an order's events its shop has not acknowledged.
@@ -174,30 +225,54 @@ pub async fn unacknowledged(store: &Arc<dyn Store>, order: &OrderId) -> Result<U
     Ok(Unacknowledged { waiting: waiting.len(), next_try, parked: parked.len() })
 }
 
-/// Makes one delivery wait again, and says of which order; none where it is not parked any more. One that
-/// can't be read stays where it is.
-async fn replay_one(store: &Arc<dyn Store>, item: Item, now: SystemTime) -> Result<Option<OrderId>, ParkedError> {
+/// Makes an order's parked events wait again, by position, and says how many.
+async fn replay_order(store: &Arc<dyn Store>, order: &OrderId, now: SystemTime) -> Result<usize, ParkedError> {
+    let (mut events, mut after) = (0, None);
+    loop {
+        let page = store.scan(PARKED_ORDERS, of_order(order), PageRequest { after, limit: PAGE }).await?;
+        for item in page.items {
+            events += usize::from(replay_one(store, item, now).await?);
+        }
+        match page.next {
+            Some(cursor) => after = Some(cursor),
+            None => return Ok(events),
+        }
+    }
+}
+
+/// Makes one delivery wait again, and says whether it waits now; not where it is gone. One that can't be read
+/// stays where it is.
+async fn replay_one(store: &Arc<dyn Store>, item: Item, now: SystemTime) -> Result<bool, ParkedError> {
     let (mut version, mut body) = (item.record.version, item.record.body);
     for _ in 0..COMMIT_TRIES_MAX {
         let Ok(delivery) = Delivery::decode(body) else {
-            tracing::error!(record = %String::from_utf8_lossy(&item.id.key), "a parked event can't be read");
-            return Ok(None);
+            unreadable(&item.id);
+            return Ok(false);
         };
         if matches!(delivery.state, State::Waiting { due: _ }) {
-            return Ok(Some(delivery.order));
+            return Ok(true);
         }
         let replayed = delivery.replayed(now);
         let transition = Transition::new().put(item.id.clone(), version, replayed.encode(), replayed.indexes());
         match store.commit(transition).await {
-            Commit::Committed { versions: _, seq: _ } => return Ok(Some(replayed.order)),
+            Commit::Committed { versions: _, seq: _ } => return Ok(true),
             Commit::Conflict(_) | Commit::Duplicate(_) | Commit::Unknown => {}
             Commit::Refused(limit) => return Err(StoreError::from(limit).into()),
             Commit::Fatal(error) => return Err(error.into()),
         }
-        let Some(record) = store.get(&item.id).await? else { return Ok(None) };
+        let Some(record) = store.get(&item.id).await? else { return Ok(false) };
         (version, body) = (record.version, record.body);
     }
     Err(ParkedError::Contended)
+}
+
+fn unreadable(id: &RecordId) {
+    tracing::error!(record = %String::from_utf8_lossy(&id.key), "a parked event can't be read");
+}
+
+fn of_merchant(merchant: &MerchantId) -> KeyRange {
+    let merchant = merchant.as_str().as_bytes();
+    KeyRange::between(record::merchant_start(merchant), record::merchant_end(merchant))
 }
 
 fn of_order(order: &OrderId) -> KeyRange {

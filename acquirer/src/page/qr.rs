@@ -2,10 +2,6 @@
 
 use std::fmt::Write as _;
 
-use proto::{
-    link::{WebAddress, payment_link},
-    order::SignedOrder,
-};
 use qrcode::{Color, EcLevel, QrCode};
 
 /// Light modules around the code, as ISO/IEC 18004 asks for.
@@ -21,8 +17,7 @@ pub(super) struct TooLong(#[from] qrcode::types::QrError);
 
 /// The QR code of an order's payment link, at error correction level M: 15 % of it may be hidden by a
 /// reflection, at a size that a phone's camera reads from a screen.
-pub(super) fn svg(app_link: &WebAddress, order: &SignedOrder) -> Result<String, TooLong> {
-    let link = payment_link(app_link, &order.signed.to_pb());
+pub(super) fn svg(link: &str) -> Result<String, TooLong> {
     let code = QrCode::with_error_correction_level(link.as_bytes(), EcLevel::M)?;
     Ok(draw(&code))
 }
@@ -35,7 +30,7 @@ fn draw(code: &QrCode) -> String {
     let pixels = side * MODULE_PX;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" width=\"{pixels}\" \
-         height=\"{pixels}\" shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"QR\">\
+         height=\"{pixels}\" shape-rendering=\"crispEdges\" aria-hidden=\"true\">\
          <path fill=\"#fff\" d=\"M0 0h{side}v{side}H0z\"/><path fill=\"#000\" d=\""
     );
     for (y, row) in code.to_colors().chunks(modules).enumerate() {
@@ -59,7 +54,7 @@ mod tests {
 
     use super::*;
     use crate::page::tests::signed_order;
-    use proto::link::parse_payment_link;
+    use proto::link::{WebAddress, parse_payment_link, payment_link};
 
     /// Reads the dark bars of the drawing back into modules.
     fn modules(svg: &str, side: usize) -> Vec<bool> {
@@ -96,7 +91,7 @@ mod tests {
         let order = signed_order();
         let link = payment_link(&app_link, &order.signed.to_pb());
         assert_eq!(parse_payment_link(&link).unwrap(), order);
-        let svg = svg(&app_link, &order).unwrap();
+        let svg = svg(&link).unwrap();
         assert_eq!(svg, draw(&QrCode::with_error_correction_level(link.as_bytes(), EcLevel::M).unwrap()));
         assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 "), "{svg}");
         assert!(svg.ends_with("/></svg>") && svg.contains("crispEdges") && !svg.contains("style"), "{svg}");

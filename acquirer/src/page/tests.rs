@@ -4,9 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::Request;
+use http::{
+    Request,
+    header::{ACCEPT_LANGUAGE, CACHE_CONTROL, SET_COOKIE},
+};
 use mesh::{
-    clock::ManualClock,
+    clock::{ManualClock, SystemEntropy},
+    directory::Directory,
     store::{Store as _, memory::MemoryStore},
 };
 use prost::Message as _;
@@ -27,6 +31,7 @@ use crate::{
         attempt::AttemptId,
         order::{Course, State, Underway},
     },
+    records::Lines,
     repository::Changes,
 };
 
@@ -60,6 +65,7 @@ pub(super) fn signed_order() -> SignedOrder {
         return_url: "https://lantern.example/paid?a=1&b=2".parse().unwrap(),
         sealing_key: [9; 32],
         delivery_hint: "W*** L** · Taipei".into(),
+        device_check_url: None,
     };
     let body = Bytes::from(order.to_pb().encode_to_vec());
     let signed = Signed { body, key_id: "0".repeat(32).parse().unwrap(), signature: [1; 64] };
@@ -88,6 +94,7 @@ fn authorizing() -> State {
 
 struct Bench {
     store: Arc<MemoryStore>,
+    repository: Repository,
     clock: Arc<ManualClock>,
     router: Router,
     path: String,
@@ -105,22 +112,39 @@ impl Bench {
     }
 
     async fn choosing(state: State, choice: Option<BankChoice>) -> Self {
+        Self::of(signed_order(), state, choice).await
+    }
+
+    async fn of(signed: SignedOrder, state: State, choice: Option<BankChoice>) -> Self {
         let store = Arc::new(MemoryStore::new());
         let repository = Repository::new(store.clone());
-        let signed = signed_order();
         let path = format!("/pay/{}", signed.order.id);
         let kept_lines = Lines { order: signed.order.id.clone(), lines: lines() };
         let kept = KeptOrder { signed, reference: "R-1".parse().unwrap(), sealing_key: None, state };
         let outcome = repository.commit(Changes::new().create(&kept).create(&kept_lines)).await.unwrap();
         assert!(matches!(outcome, repository::Outcome::Committed(_)));
         let clock = Arc::new(ManualClock::new(created()));
-        let router = router(repository, clock.clone(), "https://app.bankside.example/pay".parse().unwrap(), choice);
-        Self { store, clock, router, path }
+        let router = router(Parts {
+            repository: repository.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy::new()),
+            directory: Arc::new(DirectoryHandle::new(Directory::new([], None).unwrap())),
+            tokens: DeviceTokens::new(&[1; 32]),
+            public_url: "https://pay.bankside.example".parse().unwrap(),
+            link: "https://app.bankside.example/pay".parse().unwrap(),
+            choice,
+        });
+        Self { store, repository, clock, router, path }
     }
 
     async fn send(&self, method: &str, path: &str, language: &str) -> Answer {
-        let request =
-            Request::builder().method(method).uri(path).header(ACCEPT_LANGUAGE, language).body(Body::empty()).unwrap();
+        self.send_as(method, path, &[(ACCEPT_LANGUAGE.as_str(), language), ("sec-fetch-site", "same-origin")]).await
+    }
+
+    async fn send_as(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = Request::builder().method(method).uri(path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Body::empty()).unwrap();
         let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
@@ -136,14 +160,17 @@ impl Bench {
 }
 
 mod choice;
+mod following;
+mod same_device;
 
 #[tokio::test]
 async fn every_state_has_its_page_and_its_status() {
     let cases = [
-        (State::Open(course(0)), 200, "open", "Scan with your bank", true),
-        (authorizing(), 200, "authorizing", "is being authorized", false),
-        (State::Approved(course(0)), 200, "approved", "Paid", false),
-        (State::Expired(course(0)), 410, "expired", "has expired", false),
+        (State::Open(course(0)), 200, "open", "Pay with your bank", true),
+        (State::Open(course(1)), 200, "declined", "was not approved", true),
+        (authorizing(), 200, "busy", "is being processed", false),
+        (State::Approved(course(0)), 200, "paid", "Paid", false),
+        (State::Expired(course(0)), 410, "expired", "time to pay is over", false),
         (State::Failed(course(5)), 410, "failed", "did not succeed", false),
         (State::Cancelled(course(0)), 410, "cancelled", "was cancelled", false),
     ];
@@ -152,8 +179,9 @@ async fn every_state_has_its_page_and_its_status() {
         assert_eq!(answer.status, status, "{class}");
         assert!(answer.body.contains(&format!("data-state=\"{class}\"")), "{}", answer.body);
         assert!(answer.body.contains(heading), "{}", answer.body);
-        assert_eq!(answer.body.contains("<svg"), has_qr, "{class}");
-        assert!(answer.body.contains("TWD 1299.00") && answer.body.contains("lantern.example"), "{class}");
+        assert_eq!(answer.body.contains("<figure class=\"qr\">"), has_qr, "{class}");
+        assert_eq!(answer.body.contains("class=\"countdown\""), has_qr, "{class}");
+        assert!(answer.body.contains("NT$1,299") && answer.body.contains("lantern.example"), "{class}");
     }
 }
 
@@ -165,7 +193,7 @@ async fn an_open_order_past_its_deadline_is_shown_as_expired() {
     bench.clock.advance(Duration::from_millis(1));
     let answer = bench.page().await;
     assert_eq!(answer.status, StatusCode::GONE);
-    assert!(answer.body.contains("data-state=\"expired\"") && !answer.body.contains("<svg"));
+    assert!(answer.body.contains("data-state=\"expired\"") && !answer.body.contains("<figure"));
     assert_eq!(bench.qr().await.status, StatusCode::GONE);
 }
 
@@ -179,14 +207,21 @@ async fn an_unfinished_page_reloads_itself_and_a_final_one_leads_back_to_the_sho
         (State::Cancelled(course(0)), false),
     ] {
         let body = Bench::with(state).await.page().await.body;
-        assert_eq!(body.contains("http-equiv=\"refresh\""), unfinished, "{body}");
-        assert_eq!(body.contains(back), !unfinished, "{body}");
+        assert_eq!(body.contains("<noscript><meta http-equiv=\"refresh\""), unfinished, "{body}");
+        assert_eq!(body.contains("data-events="), unfinished, "{body}");
+        assert_eq!(body.contains("class=\"button back\""), !unfinished, "{body}");
+        assert_eq!(body.contains(back), !body.contains("data-state=\"busy\""), "nobody leaves in between: {body}");
     }
 }
 
 #[tokio::test]
 async fn a_decline_is_told_while_the_order_is_open() {
     let hint = "was not approved";
+    // The second one is news, though it looks like the first.
+    for declines in 1..=2 {
+        let body = Bench::with(State::Open(course(declines))).await.page().await.body;
+        assert!(body.contains(&format!("data-version=\"declined.{declines}\"")), "{body}");
+    }
     assert!(!Bench::with(State::Open(course(0))).await.page().await.body.contains(hint));
     assert!(Bench::with(State::Open(course(1))).await.page().await.body.contains(hint));
     assert!(!Bench::with(State::Approved(course(1))).await.page().await.body.contains(hint));
@@ -245,21 +280,23 @@ async fn only_reading_is_allowed() {
 async fn every_answer_is_kept_out_of_caches_frames_and_referrers() {
     let bench = Bench::with(State::Open(course(0))).await;
     let qr = format!("{}/qr.svg", bench.path);
-    for path in [bench.path.as_str(), &qr, "/pay/page.css", "/nothing"] {
+    for path in [bench.path.as_str(), &qr, STYLE.path(), "/nothing"] {
         let headers = bench.send("GET", path, "en").await.headers;
         let policy = headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none';") && policy.contains("frame-ancestors 'none'"), "{policy}");
-        assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{policy}");
-        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        let is_page = headers[CONTENT_TYPE].to_str().unwrap().starts_with("text/html");
+        let (runs, is_boxed) = (policy.contains("script-src 'self';"), policy.contains("sandbox;"));
+        assert!(!policy.contains("unsafe") && runs == is_page && is_boxed != is_page, "{path}: {policy}");
+        assert_eq!(headers["referrer-policy"], "same-origin", "{path}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
-        assert_eq!(headers[CACHE_CONTROL], "no-store", "{path}");
+        assert_eq!(headers[CACHE_CONTROL] == "no-store", path != STYLE.path(), "{path}");
     }
 }
 
 #[tokio::test]
 async fn what_the_shop_wrote_is_text_and_never_markup() {
     let body = Bench::with(State::Open(course(0))).await.page().await.body;
-    for raw in ["<script", "<lantern>", "style=", "onload", "javascript:"] {
+    for raw in ["<script>", "<lantern>", "style=", "onload", "javascript:"] {
         assert!(!body.contains(raw), "{raw} in {body}");
     }
     assert!(body.contains("燈籠 &#60;script&#62;alert(1)&#60;/script&#62;"), "{body}");
@@ -270,13 +307,14 @@ async fn what_the_shop_wrote_is_text_and_never_markup() {
 async fn the_page_speaks_the_browsers_language() {
     let bench = Bench::with(State::Open(course(0))).await;
     for (header, tag, words) in
-        [("en-GB", "en", "Pay by"), ("zh-TW,zh;q=0.9,en;q=0.8", "zh-TW", "付款期限"), ("fr", "zh-TW", "付款期限")]
+        [("en-GB", "en", "Time left"), ("zh-TW,zh;q=0.9,en;q=0.8", "zh-TW", "剩餘時間"), ("fr", "zh-TW", "剩餘時間")]
     {
         let body = bench.send("GET", &bench.path, header).await.body;
         assert!(body.contains(&format!("<html lang=\"{tag}\">")) && body.contains(words), "{header}: {body}");
     }
-    // The deadline, 2026-09-21T14:28:20Z, in the shop's own time zone.
+    // In 15 minutes: the deadline, 2026-09-21T14:28:20Z, in the shop's own time zone.
     assert!(bench.page().await.body.contains("2026-09-21 22:28 (UTC+8)"));
+    assert!(bench.page().await.body.contains("data-left=\"900\">15:00<"));
 }
 
 #[tokio::test]

@@ -51,6 +51,7 @@ fn largest_order() -> KeptOrder {
         return_url: long_url.parse::<WebAddress>().unwrap(),
         sealing_key: [7; 32],
         delivery_hint: "h".repeat(60),
+        device_check_url: None,
     };
     let signed = signed(order.to_pb().encode_to_vec());
     KeptOrder {
@@ -129,6 +130,8 @@ fn the_smaller_records_are_read_back() {
     let totals: Totals = [twd(7), usd].into_iter().collect();
     round_trip(&MerchantDay { merchant: "shop-1".parse().unwrap(), day: Day(20_000), totals });
     round_trip(&Reversal { attempt: attempt_id(), since: time(), due: time(), tries: 3 });
+    round_trip(&PageBrowser { order: OrderId::from_random([1; 16]), cookie: Digest::of(b"cookie") });
+    round_trip(&DeviceKey { encrypted: Bytes::from_static(b"encrypted") });
 }
 
 #[test]
@@ -166,6 +169,8 @@ proptest! {
         let _ = Attempt::from_bytes(&key, body.clone());
         let _ = MerchantDay::from_bytes(&key, body.clone());
         let _ = Lines::from_bytes(&key, body.clone());
+        let _ = PageBrowser::from_bytes(&key, body.clone());
+        let _ = DeviceKey::from_bytes(&key, body.clone());
         let _ = Reversal::from_bytes(&key, body);
     }
 }

@@ -12,12 +12,12 @@ use mesh::{
     tls::{ServerTls, TlsIdentity},
 };
 use proto::pb::{self, acquirer_operations_client::AcquirerOperationsClient, replay_notifications_request::Of};
-use tonic::service::Routes;
+use tonic::{Code, service::Routes};
 
 use crate::{access, config::AcquirerConfig, context::Context, service::OperationsService};
 
-/// How long an answer is waited for: a shop's backlog of days is replayed within it.
-const ANSWER_WAIT: Duration = Duration::from_secs(60);
+/// How long an answer is waited for: as long as the server works on a call.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// The server for the acquirer's own people.
 pub(super) fn server(
@@ -85,16 +85,35 @@ fn connect(arguments: &Arguments) -> Result<MeshChannel, Failure> {
     operate::channel(identity, arguments.server.as_deref(), config.listen.operations.as_ref())
 }
 
-async fn ask(mut client: AcquirerOperationsClient<MeshChannel>, command: Command) -> Result<String, Problem> {
+async fn ask(client: AcquirerOperationsClient<MeshChannel>, command: Command) -> Result<String, Problem> {
     match command {
         Command::List => list(client).await,
         Command::Replay(What { order, merchant }) => {
             let of = order.map(Of::OrderId).or(merchant.map(Of::MerchantId));
-            let request = pb::ReplayNotificationsRequest { of };
-            let answer = client.replay_notifications(within(request, ANSWER_WAIT)).await?.into_inner();
-            Ok(format!("orders: {}\n", answer.orders))
+            replay(client, pb::ReplayNotificationsRequest { of }).await
         }
     }
+}
+
+/// Asks until everything is done: the server does a long backlog in parts.
+async fn replay(
+    mut client: AcquirerOperationsClient<MeshChannel>,
+    request: pb::ReplayNotificationsRequest,
+) -> Result<String, Problem> {
+    let mut orders: u32 = 0;
+    loop {
+        let answer = match client.replay_notifications(within(request.clone(), ANSWER_WAIT)).await {
+            Ok(answer) => answer.into_inner(),
+            // Somebody else has done the rest, and all of it has arrived.
+            Err(status) if orders > 0 && status.code() == Code::NotFound => break,
+            Err(status) => return Err(status.into()),
+        };
+        orders = orders.saturating_add(answer.orders);
+        if !answer.has_more {
+            break;
+        }
+    }
+    Ok(format!("orders: {orders}\n"))
 }
 
 async fn list(mut client: AcquirerOperationsClient<MeshChannel>) -> Result<String, Problem> {
@@ -108,6 +127,9 @@ async fn list(mut client: AcquirerOperationsClient<MeshChannel>) -> Result<Strin
             let (merchant, event, tries) = (&parked.merchant_id, &parked.event_id, parked.tries);
             let why = if parked.last_failure.is_empty() { "not kept" } else { &parked.last_failure };
             let _ = writeln!(text, "{merchant} {event} {state} after {tries} tries: {why}");
+        }
+        for event in &answer.unreadable_event_ids {
+            let _ = writeln!(text, "{event} cannot be read");
         }
         if answer.next_page_token.is_empty() {
             let _ = writeln!(text, "orders: {count}");

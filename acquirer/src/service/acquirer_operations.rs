@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     error::Error,
     operations,
-    outbox::{ParkedOrder, Replay},
+    outbox::{ParkedOrder, Replay, Replayed},
 };
 
 /// Notifications on one page, where the caller names no number.
@@ -52,6 +52,7 @@ impl acquirer_operations_server::AcquirerOperations for OperationsService {
         let found = operations::parked_notifications(&self.context, page).await?;
         Ok(Response::new(pb::ListParkedNotificationsResponse {
             notifications: found.orders.into_iter().map(parked_pb).collect(),
+            unreadable_event_ids: found.unreadable,
             next_page_token: found.next.map(|next| BASE64URL_NOPAD.encode(next.as_bytes())).unwrap_or_default(),
         }))
     }
@@ -61,8 +62,9 @@ impl acquirer_operations_server::AcquirerOperations for OperationsService {
         request: Request<pb::ReplayNotificationsRequest>,
     ) -> Result<Response<pb::ReplayNotificationsResponse>, Status> {
         let what = parse_what(request.into_inner()).map_err(Error::from)?;
-        let orders = operations::replay(&self.context, &what).await?;
-        Ok(Response::new(pb::ReplayNotificationsResponse { orders: u32::try_from(orders).unwrap_or(u32::MAX) }))
+        let Replayed { orders, events: _, has_more } = operations::replay(&self.context, &what).await?;
+        let orders = u32::try_from(orders).unwrap_or(u32::MAX);
+        Ok(Response::new(pb::ReplayNotificationsResponse { orders, has_more }))
     }
 }
 

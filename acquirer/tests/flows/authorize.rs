@@ -1,9 +1,8 @@
 //! Authorizations: every answer, once and for ever.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use acquirer::{
-    authorize::{Authorizer, Recovery},
     domain::authorization::{Caller, Refusal},
     domain::order::State,
     error::Error,
@@ -13,7 +12,6 @@ use acquirer::{
 use mesh::{
     clock::Clock as _,
     store::{KeyRange, PageRequest},
-    telemetry::Metrics,
 };
 use proto::{
     authorization::{Carried, DeclineReason},
@@ -312,31 +310,6 @@ async fn an_inquiry_finds_what_the_silence_hid() {
         assert_eq!(bank.state(&order).await.name(), state);
         assert_eq!(reversals(&bank).await, 0);
     }
-}
-
-#[tokio::test]
-async fn another_s_payment_under_the_same_id_is_neither_believed_nor_taken_back() {
-    let mut bank = Bank::new();
-    let metrics = Metrics::new();
-    let network = Arc::clone(&bank.network) as _;
-    bank.authorizer = Authorizer::counted(Arc::clone(&bank.context), network, &metrics);
-    let order = bank.order("R-1", 100).await;
-    let request = bank.a.request(&order, 1, bank.clock.now());
-    bank.network.knows(request.network_id(), Inquiry::Approved(CODE.parse().unwrap()));
-    bank.network.next([Answer::OtherContent]);
-    let result = bank.authorize(&request).await.unwrap();
-    assert_eq!(declined(&result), Some(DeclineReason::NetworkUnavailable));
-    assert_eq!((bank.network.inquired(), reversals(&bank).await), (vec![], 0));
-    assert!(metrics.exposition().contains("\nacquirer_network_other_content_total 1\n"), "{}", metrics.exposition());
-
-    // The order goes on, and nothing of it ever reaches the other payment.
-    assert_eq!(bank.authorizer.send_reversals().await.unwrap(), 0);
-    assert_eq!(bank.restarted().authorizer.recover(Recovery::Everything).await.unwrap(), 0);
-    let again = bank.authorize(&bank.a.request(&order, 2, bank.clock.now())).await.unwrap();
-    assert!(approved(&again));
-    assert_eq!(bank.network.reversed(), []);
-    let shown = bank.authorize(&request).await.unwrap();
-    assert_eq!(shown.signed, result.signed, "the decline stays as it was signed");
 }
 
 #[tokio::test]

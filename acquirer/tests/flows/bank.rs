@@ -9,10 +9,11 @@ use acquirer::{
     authorize::{Authorizer, Resolution},
     config::Limits,
     context::{Context, Merchants},
-    domain::{authentication::Policy, authorization::Caller, order::State},
+    device_check::DeviceTokens,
+    domain::{authentication::Policy, authorization::Caller, order::State, same_device::SameDevice},
     error::Error,
     keys::{Seal, SealingKeys},
-    network::NetworkId,
+    network::{NetworkId, Sale},
     orders::{NewOrder, OrderName, Orders},
     records::KeptOrder,
     repository::Repository,
@@ -98,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) acquirer: Issued,
     pub(crate) issuers: [Issued; 2],
     authentication: Policy,
+    same_device: SameDevice,
     key: Vec<u8>,
 }
 
@@ -112,6 +114,15 @@ impl Bank {
 
     /// A bank that has demands of its own on the issuers' identity verification.
     pub(crate) fn demanding(authentication: Policy, store: Arc<dyn Store>) -> Self {
+        Self::with(authentication, SameDevice::default(), store)
+    }
+
+    /// A bank that checks the device of payments above these amounts.
+    pub(crate) fn checking_devices(above: Vec<Money>) -> Self {
+        Self::with(Policy::default(), SameDevice::new(above), Arc::new(MemoryStore::new()))
+    }
+
+    fn with(authentication: Policy, same_device: SameDevice, store: Arc<dyn Store>) -> Self {
         let authority = Authority::create(DOMAIN.parse().unwrap(), "Test", AUTHORITY_LIFETIME, start()).unwrap();
         let signing =
             |role, id: &str| authority.issue(&LeafRequest::signing(role, id.parse().unwrap()), start()).unwrap();
@@ -120,7 +131,7 @@ impl Bank {
         let operator = signer(&signing(Role::Operator, "operator-one"));
         let (_, key) = KeyEncryptionKey::generate(KeyVersion::new(1)).unwrap();
         let key = key.to_vec();
-        let parts = Arc::new(Parts { authority, operator, acquirer, issuers, authentication, key });
+        let parts = Arc::new(Parts { authority, operator, acquirer, issuers, authentication, same_device, key });
         Self::start(parts, store, Arc::new(ManualClock::new(start())), Arc::new(ScriptedNetwork::new()))
     }
 
@@ -142,6 +153,8 @@ impl Bank {
             merchants: Merchants::new([profile("shop-books", Some(twd(200_000))), profile("shop-tea", None)]),
             limits: Limits::default(),
             authentication: parts.authentication.clone(),
+            same_device: parts.same_device.clone(),
+            device_tokens: DeviceTokens::new(&[3; 32]),
             public_url: "https://pay.example/".parse().unwrap(),
             repository: Repository::new(Arc::clone(&store)),
             clock: Arc::clone(&clock) as Arc<dyn mesh::clock::Clock>,
@@ -286,6 +299,11 @@ impl Sent {
     pub(crate) fn network_id(&self) -> NetworkId {
         NetworkId { issuer: self.request.says.issuer.clone(), authorization: self.request.says.id.clone() }
     }
+
+    pub(crate) fn sale(&self) -> Sale {
+        let says = &self.request.says;
+        Sale { amount: says.amount, merchant: says.order.order.merchant.id.clone() }
+    }
 }
 
 impl IssuerBank {
@@ -322,6 +340,7 @@ impl IssuerBank {
             signed_at: at,
             factors: vec![Factor::Knowledge],
             consent_digest: None,
+            device_confirmation: None,
         };
         change(&mut request);
         let route = Route {

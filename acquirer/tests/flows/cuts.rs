@@ -27,14 +27,14 @@ use super::{
 /// More steps than any of these payments takes.
 const STEPS_MAX: u32 = 60;
 
-fn card_that(behaviour: Behaviour) -> pb::CardData {
+pub(crate) fn card_that(behaviour: Behaviour) -> pb::CardData {
     let card = test_cards().iter().find(|card| card.behaviour() == behaviour).unwrap();
     let (pan, cvv) = (card.pan().expose().to_owned(), card.cvv().expose().to_owned());
     pb::CardData { pan, expiry_month: 12, expiry_year: 2031, cvv }
 }
 
 /// Lets everything that can go on go on, and then the clock, until `done`.
-async fn drive(bank: &Bank, mut done: impl FnMut() -> bool) {
+pub(crate) async fn drive(bank: &Bank, mut done: impl FnMut() -> bool) {
     for _ in 0..120 {
         for _ in 0..200 {
             if done() {
@@ -115,7 +115,7 @@ async fn finish(left: Left, context: &str) {
     // Long after everything that a late network might still do.
     bank.clock.advance(LATE_AFTER + Duration::from_secs(3_600));
     let state = bank.state(&left.order).await;
-    let held = network.inquire(&left.sent.network_id()).await.unwrap();
+    let held = network.inquire(&left.sent.network_id(), &left.sent.sale()).await.unwrap();
     match (&state, approved(&result)) {
         (State::Approved(_), true) => assert!(matches!(held, Inquiry::Approved(_)), "{context}: {held:?}"),
         (State::Expired(_) | State::Cancelled(_), false) => match held {

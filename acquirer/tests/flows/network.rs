@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use acquirer::network::{AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest};
+use acquirer::network::{
+    AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest, Sale,
+};
 use async_trait::async_trait;
 use proto::authorization::DeclineReason;
 use tokio::sync::{Semaphore, watch};
@@ -37,6 +39,8 @@ pub(crate) struct ScriptedNetwork {
     script: Mutex<VecDeque<Answer>>,
     inquiries: Mutex<HashMap<NetworkId, Inquiry>>,
     asked: watch::Sender<Vec<NetworkId>>,
+    /// Authorizations that the network has for another payment.
+    others: Mutex<HashMap<NetworkId, Sale>>,
     inquired: Mutex<Vec<NetworkId>>,
     reversed: Mutex<Vec<NetworkId>>,
     reversals_to_fail: AtomicU32,
@@ -52,6 +56,7 @@ impl ScriptedNetwork {
             script: Mutex::default(),
             inquiries: Mutex::default(),
             asked: watch::Sender::new(Vec::new()),
+            others: Mutex::default(),
             inquired: Mutex::default(),
             reversed: Mutex::default(),
             reversals_to_fail: AtomicU32::new(0),
@@ -64,12 +69,18 @@ impl ScriptedNetwork {
         self.script.lock().unwrap().extend(answers);
     }
 
-    /// What an inquiry about this authorization says; `Unknown` unless set.
     /// Takes back what of the script was not asked for.
     pub(crate) fn forget_script(&self) {
         self.script.lock().unwrap().clear();
     }
 
+    /// It has approved this sale under this id, which is what it says to whoever asks about this sale.
+    pub(crate) fn has_sold(&self, id: NetworkId, sale: Sale) {
+        self.others.lock().unwrap().insert(id.clone(), sale);
+        self.knows(id, Inquiry::Approved(CODE.parse().unwrap()));
+    }
+
+    /// What an inquiry about this authorization says; `Unknown` unless set.
     pub(crate) fn knows(&self, id: NetworkId, inquiry: Inquiry) {
         self.inquiries.lock().unwrap().insert(id, inquiry);
     }
@@ -140,9 +151,12 @@ impl AuthorizationNetwork for ScriptedNetwork {
         }
     }
 
-    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError> {
+    async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError> {
         self.inquired.lock().unwrap().push(id.clone());
         self.answer_unless_dead().await;
+        if self.others.lock().unwrap().get(id).is_some_and(|other| other != sale) {
+            return Err(NetworkError::OtherContent);
+        }
         Ok(self.inquiries.lock().unwrap().get(id).copied().unwrap_or(Inquiry::Unknown))
     }
 

@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use acquirer::network::{AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest};
+use acquirer::network::{
+    AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest, Sale,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use mesh::store::{
@@ -135,9 +137,9 @@ impl AuthorizationNetwork for CutLine {
         answer
     }
 
-    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError> {
+    async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError> {
         self.fuse.step().await;
-        let answer = self.inner.inquire(id).await;
+        let answer = self.inner.inquire(id, sale).await;
         self.fuse.step().await;
         answer
     }

@@ -107,7 +107,9 @@ impl pb::card_network_server::CardNetwork for Played {
     }
 
     async fn inquire(&self, request: Request<pb::InquireRequest>) -> Result<Response<pb::InquireResponse>, Status> {
-        let (id, decision) = self.answer("inquire", request.into_inner().id).await?;
+        let message = request.into_inner();
+        assert_eq!((message.amount, message.merchant_id.as_str()), (Some(twd(100).to_pb()), "shop-books"));
+        let (id, decision) = self.answer("inquire", message.id).await?;
         Ok(Response::new(pb::InquireResponse { id, decision }))
     }
 
@@ -153,7 +155,7 @@ async fn every_word_of_the_network_is_understood() {
     let (network, heard) = plain(Manner::Approves, TIMES).await;
     let code = "A1B2C3".parse().unwrap();
     assert_eq!(in_time(network.authorize(request())).await.unwrap(), NetworkDecision::Approved(code));
-    assert_eq!(in_time(network.inquire(&id())).await.unwrap(), Inquiry::Approved(code));
+    assert_eq!(in_time(network.inquire(&id(), &request().sale())).await.unwrap(), Inquiry::Approved(code));
     in_time(network.reverse(&id())).await.unwrap();
     let name = format!("acquirer-one/bank-a/{}", id().authorization);
     let calls = ["authorize", "inquire", "reverse"].map(|call| format!("{call} {name}"));
@@ -162,12 +164,14 @@ async fn every_word_of_the_network_is_understood() {
     let (network, _) = plain(Manner::Declines, TIMES).await;
     let reason = DeclineReason::LostCard;
     assert_eq!(in_time(network.authorize(request())).await.unwrap(), NetworkDecision::Declined(reason));
-    assert_eq!(in_time(network.inquire(&id())).await.unwrap(), Inquiry::Declined(reason));
+    assert_eq!(in_time(network.inquire(&id(), &request().sale())).await.unwrap(), Inquiry::Declined(reason));
 
     let (network, _) = plain(Manner::KnowsNothing, TIMES).await;
-    assert_eq!(in_time(network.inquire(&id())).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(in_time(network.inquire(&id(), &request().sale())).await.unwrap(), Inquiry::Unknown);
     let (network, _) = plain(Manner::KnowsOtherContent, TIMES).await;
     assert!(matches!(in_time(network.authorize(request())).await, Err(NetworkError::OtherContent)));
+    let told = in_time(network.inquire(&id(), &request().sale())).await;
+    assert!(matches!(told, Err(NetworkError::OtherContent)), "{told:?}");
 }
 
 #[tokio::test]
@@ -176,7 +180,7 @@ async fn what_is_not_an_answer_to_this_question_is_none() {
         let (network, _) = plain(manner, TIMES).await;
         let unreachable = |outcome: Option<NetworkError>| matches!(outcome, Some(NetworkError::Unreachable(_)));
         assert!(unreachable(in_time(network.authorize(request())).await.err()), "{manner:?}");
-        assert!(unreachable(in_time(network.inquire(&id())).await.err()), "{manner:?}");
+        assert!(unreachable(in_time(network.inquire(&id(), &request().sale())).await.err()), "{manner:?}");
     }
     for manner in [Manner::NamesAnother, Manner::NamesNobody] {
         let (network, _) = plain(manner, TIMES).await;
@@ -196,7 +200,10 @@ async fn silence_ends_with_the_deadline_of_the_line() {
     let short = LineTimes { authorize: Duration::from_millis(50), inquire: Duration::from_millis(50) };
     let (network, heard) = plain(Manner::Silent, short).await;
     assert!(matches!(in_time(network.authorize(request())).await, Err(NetworkError::Unreachable(_))));
-    assert!(in_time(network.inquire(&id())).await.is_err() && in_time(network.reverse(&id())).await.is_err());
+    assert!(
+        in_time(network.inquire(&id(), &request().sale())).await.is_err()
+            && in_time(network.reverse(&id())).await.is_err()
+    );
     assert_eq!(heard.lock().unwrap().len(), 3);
 }
 

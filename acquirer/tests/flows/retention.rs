@@ -7,7 +7,10 @@ use acquirer::{
     domain::{authorization::Refusal, merchant::Day, retention::Periods},
     error::Error,
     outbox::{self, Delivery, State as Waits},
-    records::{ATTEMPTS_DECIDED, KeptOrder, Lines, MerchantDay, ORDERS_BY_MERCHANT, REMOVED_ORDERS_BY_TIME},
+    records::{
+        ATTEMPTS_DECIDED, KeptOrder, Lines, MerchantDay, ORDERS_BY_MERCHANT, PageBrowser, REMOVED_ORDERS_BY_TIME,
+    },
+    repository::Changes,
     tasks::{Removed, Retention},
 };
 use mesh::{
@@ -17,13 +20,14 @@ use mesh::{
 };
 use proto::{
     authorization::{AuthorizationResult, Carried, DeclineReason},
+    digest::Digest,
     event::OrderState,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     authorize::reversals,
-    bank::{Bank, Sent, approved, declined, new_order, shop},
+    bank::{Bank, Sent, approved, declined, new_order, shop, twd},
     network::Answer,
 };
 
@@ -111,6 +115,21 @@ async fn paid(bank: &Bank, reference: &str, number: u8) -> (KeptOrder, Sent, Car
     let result = bank.authorize(&request).await.unwrap();
     assert!(approved(&result));
     (order, request, result)
+}
+
+#[tokio::test]
+async fn with_an_order_goes_the_browser_of_its_page() {
+    let bank = Bank::checking_devices(vec![twd(500)]);
+    retention(&bank).prepare().await.unwrap();
+    let order = bank.order("R-1", 501).await;
+    let browser = PageBrowser { order: order.id().clone(), cookie: Digest::of(b"a cookie") };
+    let _ = bank.context.repository.commit(Changes::new().create(&browser)).await.unwrap();
+    let kept = async || bank.context.repository.load::<PageBrowser>(order.id().as_str().as_bytes()).await.unwrap();
+    assert!(kept().await.is_some());
+    days(&bank, 1).await;
+    acknowledge(&bank).await;
+    assert_eq!(days(&bank, 7).await.orders, 1);
+    assert_eq!(kept().await, None);
 }
 
 #[tokio::test]

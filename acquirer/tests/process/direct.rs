@@ -76,6 +76,39 @@ async fn the_numbers_are_read_on_a_port_of_their_own() {
     acquirer.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_speaks_plain_http_on_loopback_and_tells_of_a_cancellation_at_once() {
+    let site = Site::new();
+    site.configure(&site.config().replace("# tls = \"none\"", "tls = \"none\""));
+    let acquirer = Running::start(&site).await;
+    let mut orders = acquirer.orders(&site, "shop-books");
+    let made = orders.create_order(within(wish(), WAIT)).await.unwrap().into_inner();
+    let order_id = made.order.unwrap().order_id;
+
+    let mut page = TcpStream::connect(acquirer.page).await.unwrap();
+    let get = |path: &str| format!("GET /pay/{path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    page.write_all(get(&order_id).as_bytes()).await.unwrap();
+    let mut text = String::new();
+    tokio::time::timeout(WAIT, page.read_to_string(&mut text)).await.expect("an answer in time").unwrap();
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("data-state=\"open\""), "{text}");
+
+    let mut events = TcpStream::connect(acquirer.page).await.unwrap();
+    events.write_all(get(&format!("{order_id}/events")).as_bytes()).await.unwrap();
+    let mut told = String::new();
+    let mut until = async |what: &str| {
+        while !told.contains(what) {
+            let mut bytes = [0; 1024];
+            let count = tokio::time::timeout(WAIT, events.read(&mut bytes)).await.expect("an event in time").unwrap();
+            assert!(count > 0, "the stream ended before {what}: {told}");
+            told.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        }
+    };
+    until("data: open.0").await;
+    orders.cancel_order(within(pb::CancelOrderRequest { order_id }, WAIT)).await.unwrap();
+    until("data: cancelled.0").await;
+    acquirer.stop().await;
+}
+
 #[tokio::test]
 async fn a_signing_certificate_that_the_directory_lacks_is_named_at_the_start() {
     let site = Site::new();

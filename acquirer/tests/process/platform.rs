@@ -67,6 +67,7 @@ pub(super) fn request(site: &Site, order: &SignedOrder, number: u8) -> pb::Autho
         signed_at: SystemTime::now(),
         factors: Vec::new(),
         consent_digest: None,
+        device_confirmation: None,
     };
     let route = Route {
         issuer: request.issuer.clone(),
@@ -226,20 +227,23 @@ async fn an_order_is_published_byte_for_byte_and_to_the_configured_platform_alon
     };
     let (ours, theirs, away) = (publisher(&place), publisher(&other), publisher(&nobody));
     let hub = place.open(&site, "hub");
-    assert_eq!(ours.publish(&order).await.unwrap(), "https://pay.network.example/c/chk_abc");
+    assert_eq!(
+        ours.publish(&order, "https://pay.acquirer-one.example/pay").await.unwrap(),
+        "https://pay.network.example/c/chk_abc"
+    );
     let published = hub.published.lock().unwrap().clone();
     assert_eq!(published, [("spiffe://pay.example/acquirer/acquirer-one".to_owned(), order.signed.to_pb())]);
     hub.close().await;
 
     // Another platform of the same network answers in its place.
     let hub = other.open(&site, "hub-two");
-    let refused = theirs.publish(&order).await;
+    let refused = theirs.publish(&order, "https://pay.acquirer-one.example/pay").await;
     assert!(matches!(refused, Err(ChoiceError::Refused { code: Code::Unavailable, .. })), "{refused:?}");
     assert!(hub.published.lock().unwrap().is_empty());
     hub.close().await;
 
     drop(nobody);
-    let refused = away.publish(&order).await;
+    let refused = away.publish(&order, "https://pay.acquirer-one.example/pay").await;
     assert!(matches!(refused, Err(ChoiceError::Refused { code: Code::Unavailable, .. })), "{refused:?}");
     acquirer.stop().await;
 }

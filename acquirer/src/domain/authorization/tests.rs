@@ -134,6 +134,7 @@ fn signed_order(body: &'static [u8]) -> SignedOrder {
         return_url: "https://shop.example/".parse().unwrap(),
         sealing_key: [1; 32],
         delivery_hint: String::new(),
+        device_check_url: None,
     };
     let signed = Signed { body, key_id: "0".repeat(32).parse().unwrap(), signature: [1; 64] };
     SignedOrder { digest: signed.digest(), signed, order }

@@ -66,6 +66,8 @@ fn events() -> Vec<Event> {
         Event::Decline(approved(2)),
         Event::Refuse(declined(2)),
         Event::Refuse(approved(2)),
+        Event::Dismiss(declined(2)),
+        Event::Dismiss(approved(2)),
         Event::Cancel,
         Event::Expire,
     ]
@@ -80,7 +82,21 @@ fn expected(lapsed: bool) -> Vec<Vec<Result<OrderState, Rejected>>> {
         let late = || Err(PastDeadline);
         let settle = || Err(NotUnderway);
         let refuse = || Err(NothingToRefuse);
-        vec![late(), settle(), settle(), settle(), late(), late(), refuse(), refuse(), late(), Ok(Expired)]
+        let dismiss = late;
+        vec![
+            late(),
+            settle(),
+            settle(),
+            settle(),
+            late(),
+            late(),
+            refuse(),
+            refuse(),
+            dismiss(),
+            dismiss(),
+            late(),
+            Ok(Expired),
+        ]
     } else {
         vec![
             Ok(Authorizing),
@@ -91,6 +107,8 @@ fn expected(lapsed: bool) -> Vec<Vec<Result<OrderState, Rejected>>> {
             Err(NotADecline),
             Err(NothingToRefuse),
             Err(NothingToRefuse),
+            Ok(Open),
+            Err(NotADecline),
             Ok(Cancelled),
             Err(BeforeDeadline),
         ]
@@ -104,11 +122,13 @@ fn expected(lapsed: bool) -> Vec<Vec<Result<OrderState, Rejected>>> {
         Err(Busy),
         Ok(Authorizing),
         Err(NotADecline),
+        Err(Busy),
+        Err(Busy),
         Ok(Authorizing),
         Err(Busy),
     ];
     let ended = |state| {
-        let mut row = vec![Err(Final); 10];
+        let mut row = vec![Err(Final); 12];
         row[6] = Ok(state);
         row[7] = Err(NotADecline);
         row
@@ -166,6 +186,14 @@ fn a_decline_gives_the_amount_back_and_counts() {
     let announcement = Announcement { position: 8, state: OrderState::Open, authorization: Some(declined(1)) };
     assert_eq!(effects, [Effect::Announce(announcement), Effect::GiveBack(Day(3))]);
     assert_eq!(next, State::Open(Course { position: 8, last: Some(declined(1)), ..course(3) }));
+}
+
+#[test]
+fn what_lacks_something_is_told_and_not_counted() {
+    let (next, effects) = State::Open(course(4)).apply(Event::Dismiss(declined(2)), before()).unwrap();
+    let announcement = Announcement { position: 8, state: OrderState::Open, authorization: Some(declined(2)) };
+    assert_eq!(effects, [Effect::Announce(announcement)]);
+    assert_eq!(next, State::Open(Course { position: 8, ..course(4) }), "nor is it the last result");
 }
 
 #[test]
@@ -242,7 +270,8 @@ fn any_event() -> impl Strategy<Value = Event> {
             .prop_map(|(n, taken)| Event::Begin { attempt: attempt(n), taken_from: taken.then_some(Day(1)) }),
         (number.clone(), any::<bool>()).prop_map(|(n, yes)| Event::Settle(if yes { approved(n) } else { declined(n) })),
         number.clone().prop_map(|n| Event::Decline(declined(n))),
-        number.prop_map(|n| Event::Refuse(declined(n))),
+        number.clone().prop_map(|n| Event::Refuse(declined(n))),
+        number.prop_map(|n| Event::Dismiss(declined(n))),
         Just(Event::Cancel),
         Just(Event::Expire),
     ]

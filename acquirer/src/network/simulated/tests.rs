@@ -30,6 +30,10 @@ fn start() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_790_000_000)
 }
 
+fn sale() -> Sale {
+    request(1, card_that(Behaviour::Approve)).sale()
+}
+
 struct Bench {
     store: Arc<dyn Store>,
     clock: Arc<ManualClock>,
@@ -106,7 +110,7 @@ async fn every_test_card_that_answers_at_once_does_what_the_table_says() {
             Behaviour::Decline(reason) => {
                 let decision = in_time(bench.network.authorize(request)).await.unwrap();
                 assert_eq!(decision, NetworkDecision::Declined(reason), "{card:?}");
-                assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Declined(reason));
+                assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(reason));
             }
             Behaviour::Slow | Behaviour::Silent | Behaviour::Late => {}
         }
@@ -120,11 +124,11 @@ async fn a_slow_card_is_approved_after_its_time_and_unknown_until_then() {
     let id = request.id.clone();
     let task = bench.begin(request).await;
     bench.clock.advance(SLOW_AFTER - Duration::from_millis(1));
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Unknown);
     assert!(!task.is_finished());
     bench.clock.advance(Duration::from_millis(1));
     let NetworkDecision::Approved(code) = in_time(task).await.unwrap().unwrap() else { panic!("declined") };
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Approved(code));
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Approved(code));
 }
 
 #[tokio::test]
@@ -143,12 +147,12 @@ async fn a_silent_card_is_unknown_for_ever_and_declined_once_reversed() {
     })
     .await;
     bench.clock.advance(Duration::from_secs(1_000_000));
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Unknown);
     assert!(!task.is_finished());
     task.abort();
 
     bench.network.reverse(&id).await.unwrap();
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
     assert_eq!(in_time(bench.network.authorize(request)).await.unwrap(), REVERSED);
 }
 
@@ -159,12 +163,12 @@ async fn a_late_card_is_approved_at_last_and_the_reversal_still_cancels_it() {
     let id = request.id.clone();
     drop(bench.begin(request.clone()).await);
     bench.clock.advance(LATE_AFTER - Duration::from_millis(1));
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Unknown);
     bench.clock.advance(Duration::from_millis(1));
-    assert!(matches!(bench.network.inquire(&id).await.unwrap(), Inquiry::Approved(_)));
+    assert!(matches!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Approved(_)));
 
     bench.network.reverse(&id).await.unwrap();
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
     assert_eq!(in_time(bench.network.authorize(request)).await.unwrap(), REVERSED);
 }
 
@@ -177,14 +181,14 @@ async fn a_reversal_while_a_late_card_is_silent_wins_over_the_approval_to_come()
     bench.network.reverse(&id).await.unwrap();
     bench.clock.advance(LATE_AFTER);
     assert_eq!(in_time(task).await.unwrap().unwrap(), REVERSED);
-    assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
+    assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
 }
 
 #[tokio::test]
 async fn a_reversal_before_the_request_declines_it_for_ever() {
     let bench = Bench::new();
     let request = request(1, card_that(Behaviour::Approve));
-    assert_eq!(bench.network.inquire(&request.id).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(bench.network.inquire(&request.id, &sale()).await.unwrap(), Inquiry::Unknown);
     bench.network.reverse(&request.id).await.unwrap();
     let bench = bench.restarted();
     assert_eq!(in_time(bench.network.authorize(request)).await.unwrap(), REVERSED);
@@ -208,7 +212,10 @@ async fn a_reversed_decline_keeps_its_reason() {
     let request = request(1, card_that(Behaviour::Decline(DeclineReason::StolenCard)));
     in_time(bench.network.authorize(request.clone())).await.unwrap();
     bench.network.reverse(&request.id).await.unwrap();
-    assert_eq!(bench.network.inquire(&request.id).await.unwrap(), Inquiry::Declined(DeclineReason::StolenCard));
+    assert_eq!(
+        bench.network.inquire(&request.id, &sale()).await.unwrap(),
+        Inquiry::Declined(DeclineReason::StolenCard)
+    );
 }
 
 #[tokio::test]
@@ -219,6 +226,8 @@ async fn the_same_id_for_another_amount_or_shop_is_refused() {
     let amount = NetworkRequest { amount: Money::new("TWD".parse().unwrap(), 1).unwrap(), ..first.clone() };
     let merchant = NetworkRequest { merchant: "shop-other".parse().unwrap(), ..first.clone() };
     for other in [amount, merchant] {
+        let told = bench.network.inquire(&first.id, &other.sale()).await;
+        assert!(matches!(told, Err(NetworkError::OtherContent)), "{told:?}");
         assert!(matches!(in_time(bench.network.authorize(other)).await, Err(NetworkError::OtherContent)));
     }
     // Another issuer may use the same authorization id.
@@ -251,7 +260,7 @@ async fn a_request_and_a_reversal_at_once_end_without_a_charge() {
         let asked = tokio::spawn(async move { network.authorize(request).await });
         bench.network.reverse(&id).await.unwrap();
         in_time(asked).await.unwrap().unwrap();
-        assert_eq!(bench.network.inquire(&id).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
+        assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
     }
 }
 
@@ -293,12 +302,12 @@ async fn every_decision_is_found_again_on_the_disk_after_a_restart() {
 
     let bench = Bench::over(open(), clock);
     let NetworkDecision::Approved(code) = approved else { panic!("a plain card was declined") };
-    assert_eq!(bench.network.inquire(&plain.id).await.unwrap(), Inquiry::Approved(code));
+    assert_eq!(bench.network.inquire(&plain.id, &plain.sale()).await.unwrap(), Inquiry::Approved(code));
     assert_eq!(in_time(bench.network.authorize(plain)).await.unwrap(), approved);
     assert_eq!(in_time(bench.network.authorize(lost)).await.unwrap(), declined);
-    assert_eq!(bench.network.inquire(&never_seen.id).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(bench.network.inquire(&never_seen.id, &never_seen.sale()).await.unwrap(), Inquiry::Unknown);
     assert_eq!(in_time(bench.network.authorize(reversed)).await.unwrap(), REVERSED);
-    assert_eq!(bench.network.inquire(&late.id).await.unwrap(), Inquiry::Unknown);
+    assert_eq!(bench.network.inquire(&late.id, &late.sale()).await.unwrap(), Inquiry::Unknown);
     bench.clock.advance(LATE_AFTER);
-    assert!(matches!(bench.network.inquire(&late.id).await.unwrap(), Inquiry::Approved(_)));
+    assert!(matches!(bench.network.inquire(&late.id, &late.sale()).await.unwrap(), Inquiry::Approved(_)));
 }

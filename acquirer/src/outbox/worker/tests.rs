@@ -203,6 +203,8 @@ async fn a_record_that_cannot_be_read_is_set_aside_for_the_operator() {
     bench.end().await;
     assert_eq!(bench.script.heard(), [event_id(1, 1)]);
     assert_eq!(bench.entries(PARKED).await, 1);
+    let listed = crate::outbox::parked(&bench.store, mesh::store::PageRequest::first(10)).await.unwrap();
+    assert_eq!((listed.unreadable, listed.orders), (vec!["ord_broken.1".to_owned()], vec![]));
     assert_eq!(bench.store.get(&id).await.unwrap().unwrap().body, Bytes::from_static(b"\xff"));
 }
 

@@ -12,7 +12,9 @@ use crate::{
     error::Error,
     orders::idempotency_key,
     outbox,
-    records::{KeptOrder, Lines, MerchantDay, ORDERS_BY_MERCHANT, REMOVED_ORDERS_BY_TIME, RemovedOrder, time_key},
+    records::{
+        KeptOrder, Lines, MerchantDay, ORDERS_BY_MERCHANT, PageBrowser, REMOVED_ORDERS_BY_TIME, RemovedOrder, time_key,
+    },
     repository::{Changes, Outcome},
 };
 
@@ -101,6 +103,10 @@ async fn remove_order(run: Arc<Run>, items: Vec<Item>) -> Result<Removed, Error>
         let changes = Changes::new().remove(&order).create(&trace);
         let changes = match run.repository.load::<Lines>(kept.id().as_str().as_bytes()).await? {
             Some(lines) => changes.remove(&lines),
+            None => changes,
+        };
+        let changes = match run.repository.load::<PageBrowser>(kept.id().as_str().as_bytes()).await? {
+            Some(browser) => changes.remove(&browser),
             None => changes,
         };
         match run.repository.commit(changes).await? {

@@ -1,15 +1,24 @@
 //! What an operator sees of what was given up, and replaying it.
 
-use mesh::store::PageRequest;
+use std::collections::BTreeMap;
+
+use mesh::store::{PageRequest, Transition, Version};
 
 use super::*;
-use crate::outbox::{ParkedOrder, Replay, Unacknowledged, parked, replay, unacknowledged};
+use crate::outbox::{
+    ParkedOrder, ParkedPage, Replay, Replayed, State, Unacknowledged, parked, replay, unacknowledged, waits,
+};
+
+/// More events than any of these tests parks.
+const MANY: usize = 100;
 
 impl Bench {
     async fn all_parked(&self) -> Vec<ParkedOrder> {
         let (mut orders, mut after) = (Vec::new(), None);
         loop {
-            let (page, next) = parked(&self.store, PageRequest { after, limit: 2 }).await.unwrap();
+            let page = PageRequest { after, limit: 2 };
+            let ParkedPage { orders: page, unreadable, next } = parked(&self.store, page).await.unwrap();
+            assert!(unreadable.is_empty(), "{unreadable:?}");
             orders.extend(page);
             match next {
                 Some(cursor) => after = Some(cursor),
@@ -19,7 +28,35 @@ impl Bench {
     }
 
     async fn replay(&self, what: Replay) -> usize {
-        replay(&self.store, &what, self.clock.now()).await.unwrap()
+        let replayed = replay(&self.store, &what, MANY, self.clock.now()).await.unwrap();
+        assert!(!replayed.has_more);
+        replayed.orders
+    }
+
+    /// Parks an event at this time, while nobody works on the outbox.
+    async fn park(&self, merchant: &str, order: u8, position: u32, at: SystemTime) {
+        self.queue(merchant, order, position).await;
+        let delivery = self.delivery(order, position).await.unwrap();
+        let version = self.store.get(&delivery.id()).await.unwrap().unwrap().version;
+        let parked = Delivery { state: State::Parked { at }, tries: 9, first_try: Some(start()), ..delivery };
+        let transition = Transition::new().put(parked.id(), version, parked.encode(), parked.indexes());
+        assert!(matches!(self.store.commit(transition).await, Commit::Committed { .. }));
+    }
+
+    /// The events that wait, in the order in which they were written.
+    async fn written(&self) -> Vec<String> {
+        let mut written = BTreeMap::<Version, String>::new();
+        for order in 1..=4 {
+            for position in 1..=3 {
+                let record = self.store.get(&RecordId::new(KIND, event_id(order, position))).await.unwrap();
+                let Some(record) = record else { continue };
+                let delivery = Delivery::decode(record.body).unwrap();
+                if matches!(delivery.state, State::Waiting { .. }) {
+                    written.insert(record.version, event_id(order, position));
+                }
+            }
+        }
+        written.into_values().collect()
     }
 
     async fn status(&self, order: u8) -> Unacknowledged {
@@ -125,4 +162,37 @@ async fn what_came_later_waits_for_a_replay_before_it() {
     bench.end().await;
     let heard = bench.script.heard();
     assert_eq!(heard[heard.len() - 3..], [event_id(1, 1), event_id(1, 2), event_id(1, 3)]);
+}
+
+#[tokio::test]
+async fn a_shops_replay_goes_by_position_where_the_clock_was_set_back_between_two_parkings() {
+    let bench = Bench::new();
+    let at = |seconds| start() + Duration::from_secs(seconds);
+    // The first event was parked before the clock was set back, the others after that.
+    for (order, position, seconds) in [(1, 1, 3_000), (1, 2, 10), (2, 1, 20), (1, 3, 30)] {
+        bench.park("shop-a", order, position, at(seconds)).await;
+    }
+    assert_eq!(bench.replay(Replay::Merchant("shop-a".parse().unwrap())).await, 2);
+    assert_eq!(bench.written().await, [event_id(1, 1), event_id(1, 2), event_id(1, 3), event_id(2, 1)]);
+}
+
+#[tokio::test]
+async fn a_call_ends_at_its_bound_and_the_next_one_goes_on() {
+    let bench = Bench::new();
+    let shop = Replay::Merchant("shop-a".parse().unwrap());
+    for (order, position) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)] {
+        let at = start() + Duration::from_secs(u64::from(order));
+        bench.park("shop-a", order, position, at).await;
+    }
+    assert!(!waits(&bench.store, &shop).await.unwrap());
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        let Replayed { orders, events, has_more } = replay(&bench.store, &shop, 2, bench.clock.now()).await.unwrap();
+        calls.push((orders, events, has_more));
+    }
+    assert_eq!(calls, [(1, 3, true), (2, 2, false), (0, 0, false), (0, 0, false)], "an order is never cut");
+    assert_eq!(bench.written().await.len(), 5);
+    assert!(waits(&bench.store, &shop).await.unwrap());
+    assert!(waits(&bench.store, &Replay::Order(OrderId::from_random([3; 16]))).await.unwrap());
+    assert!(!waits(&bench.store, &Replay::Order(OrderId::from_random([4; 16]))).await.unwrap());
 }
