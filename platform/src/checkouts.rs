@@ -7,6 +7,7 @@ use mesh::{directory::Member, secret::constant_time_eq, store::Version};
 use proto::{
     digest::Digest,
     ids::{CheckoutId, IssuerId, MemberId},
+    link::WebAddress,
     order::{Order, SignedOrder},
     pb,
     time::unix_millis,
@@ -19,6 +20,10 @@ use crate::{
     records::{CheckoutRecord, CodeRecord, Damaged, Entity, time_of},
     repository::{Changes, Outcome, Stored},
 };
+
+mod browser;
+
+pub use browser::{Visit, open, open_with_order, way_back};
 
 /// How often a change of a checkout is tried again after somebody else changed it first.
 const TRIES_MAX: usize = 8;
@@ -36,6 +41,8 @@ pub struct Checkout {
     pub id: CheckoutId,
     /// What is to be paid.
     pub order: SignedOrder,
+    /// Where its shopper came from, if that is known.
+    pub payment_url: Option<WebAddress>,
 }
 
 /// A bank that stands on the picker.
@@ -67,12 +74,18 @@ pub struct Ticketed {
     pub expires_at: SystemTime,
 }
 
-/// Publishes an order for its acquirer; the same order has one checkout.
+/// Publishes an order for its acquirer; the same order has one checkout. The next browser that opens its picker may,
+/// because the acquirer leads its shopper there.
 ///
 /// # Errors
 /// [`Error::MemberUnknown`], [`Error::MemberSuspended`], [`Error::AcquirerMismatch`],
 /// [`Error::OrderSignature`], [`Error::OrderExpired`]; the store's failures.
-pub async fn publish(context: &Context, caller: &MemberId, order: SignedOrder) -> Result<Checkout, Error> {
+pub async fn publish(
+    context: &Context,
+    caller: &MemberId,
+    order: SignedOrder,
+    payment_url: Option<WebAddress>,
+) -> Result<Checkout, Error> {
     if order.order.acquirer.as_str() != caller.as_str() {
         return Err(Error::AcquirerMismatch);
     }
@@ -81,23 +94,28 @@ pub async fn publish(context: &Context, caller: &MemberId, order: SignedOrder) -
         return Err(Error::MemberSuspended);
     }
     verify(context, &acquirer, &order)?;
+    let id = keep(context, order).await?;
+    browser::admit_next(context, &id, payment_url).await
+}
+
+/// The checkout of an order, which is made where there is none.
+async fn keep(context: &Context, order: SignedOrder) -> Result<CheckoutId, Error> {
     for _ in 0..TRIES_MAX {
         let id = CheckoutId::from_random(context.entropy.id()?);
         let record = CheckoutRecord {
             checkout: id.to_string(),
             order: Some(order.signed.to_pb()),
             order_expires_at_ms: unix_millis(order.order.expires_at),
-            codes: Vec::new(),
+            ..CheckoutRecord::default()
         };
         let changes = Changes::new()
             .put(Version::ABSENT, &record)
             .idempotency(publication_key(&order.digest), Bytes::copy_from_slice(id.as_str().as_bytes()));
         match context.repository.commit(changes).await? {
-            Outcome::Committed => return Ok(Checkout { id, order }),
+            Outcome::Committed => return Ok(id),
             Outcome::Duplicate(first) => {
                 let first = std::str::from_utf8(&first).ok().and_then(|text| text.parse().ok());
-                let id = first.ok_or(Error::Inconsistent("an order's checkout has no readable id"))?;
-                return Ok(Checkout { id, order });
+                return first.ok_or(Error::Inconsistent("an order's checkout has no readable id"));
             }
             Outcome::Reload => {}
         }
@@ -244,7 +262,8 @@ async fn load(context: &Context, checkout: &str) -> Result<(Stored<CheckoutRecor
     if has_ended(order.order.expires_at, context.clock.now()) {
         return Err(Error::CheckoutExpired);
     }
-    Ok((stored, Checkout { id, order }))
+    let payment_url = stored.value.payment_url.parse().ok();
+    Ok((stored, Checkout { id, order, payment_url }))
 }
 
 fn available_bank(context: &Context, bank: &str) -> Result<(IssuerId, Arc<Member>), Error> {

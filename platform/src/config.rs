@@ -9,7 +9,7 @@ use std::{
 use mesh::{
     admin,
     boot::RoleConfig,
-    config::{Config, FieldError, ListenConfig, StoreConfig, TelemetryConfig, TlsFiles, resolve},
+    config::{Config, FieldError, ListenConfig, PageListenConfig, StoreConfig, TelemetryConfig, TlsFiles, resolve},
     identity::{MemberId, TrustDomain},
     serve,
 };
@@ -69,8 +69,8 @@ pub struct Listen {
     pub members: ListenConfig,
     /// gRPC over server TLS, for shoppers' devices and banks' apps.
     pub devices: ListenConfig,
-    /// HTTPS for browsers: the bank picker.
-    pub pages: ListenConfig,
+    /// HTTPS for browsers, or plain HTTP on a loopback address: the bank picker.
+    pub pages: PageListenConfig,
     /// Plain HTTP on a loopback address: the process's numbers.
     pub admin: ListenConfig,
 }
@@ -141,6 +141,7 @@ impl Config for PlatformConfig {
         if !base.is_empty() || self.checkout.public_url.as_str().contains('?') {
             errors.push(FieldError::new("checkout.public_url", "must be an origin, without a path and a query"));
         }
+        errors.extend(under("listen.pages", self.listen.pages.validate()));
         errors.extend(under(admin::LISTENER, self.listen.admin.validate_loopback()));
         errors
     }
@@ -169,7 +170,7 @@ impl RoleConfig for PlatformConfig {
         vec![
             ("listen.members", &self.listen.members),
             ("listen.devices", &self.listen.devices),
-            ("listen.pages", &self.listen.pages),
+            ("listen.pages", &self.listen.pages.listen),
             (admin::LISTENER, &self.listen.admin),
         ]
     }

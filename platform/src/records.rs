@@ -91,6 +91,15 @@ pub struct CheckoutRecord {
     /// The digests of its codes, the oldest first.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub codes: Vec<Bytes>,
+    /// The digests of what the browsers hold in their cookies that may open its picker, the first one first.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub browsers: Vec<Bytes>,
+    /// The acquirer's payment page; empty where it isn't known.
+    #[prost(string, tag = "6")]
+    pub payment_url: String,
+    /// Whether the next browser that opens the picker may, because the acquirer has just led one there.
+    #[prost(bool, tag = "7")]
+    pub admits_next: bool,
 }
 
 /// A code that was handed out, by its digest.

@@ -77,7 +77,7 @@ impl fmt::Debug for Parts {
 }
 
 /// Serves `Authorization` on a members' port, whose calls then all run on threads of the relay's. Must
-/// be called on a runtime; what follows the directory runs there. The connections to the acquirers of
+/// be called on a runtime, when the server has its limits; what follows the directory runs there. The connections to the acquirers of
 /// the directory in force are begun at once.
 ///
 /// # Errors
@@ -85,6 +85,7 @@ impl fmt::Debug for Parts {
 pub fn mount(server: Server, parts: Parts) -> std::io::Result<Server> {
     let Parts { directory, tickets, identity, clock, entropy, metrics, limits } = parts;
     let workers = Workers::start("relay", limits.threads())?;
+    let limits = limits.within(server.requests_max_of_each(workers.handles().len()));
     let links: Vec<Arc<Links>> = workers
         .handles()
         .iter()

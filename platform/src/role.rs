@@ -58,7 +58,7 @@ pub async fn run(config: PlatformConfig, mut boot: boot::Context) -> Result<(), 
 
     let members = members_port(&config, &mut boot, &context, &identity)?.needs_store(Arc::clone(&store), RELAY);
     let devices = devices_port(&config, &mut boot, &context, &web)?.needs_store(Arc::clone(&store), &[]);
-    let tls = Some(ServerTls::device(Arc::clone(&web)));
+    let tls = config.listen.pages.has_tls().then(|| ServerTls::device(Arc::clone(&web)));
     let pages = Server::http("pages", boot.listeners.take("listen.pages")?, tls, page::routes(Arc::clone(&context)));
     let pages = pages.limits(config.serve).metrics(boot.metrics.clone()).entropy(Arc::clone(&boot.entropy));
     let numbers = admin::server(boot.listeners.take(admin::LISTENER)?, boot.metrics.clone(), config.serve);

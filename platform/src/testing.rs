@@ -166,6 +166,7 @@ impl Network {
             return_url: "https://books.example/paid".parse().unwrap(),
             sealing_key: [7; 32],
             delivery_hint: String::new(),
+            device_check_url: None,
         };
         SignedOrder::parse(sign(&self.signer(Role::Acquirer, acquirer), &order.to_pb())).unwrap()
     }

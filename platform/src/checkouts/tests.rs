@@ -36,7 +36,7 @@ impl Desk {
     }
 
     async fn publish(&self, order: &SignedOrder) -> Result<Checkout, Error> {
-        publish(&self.context, &"acq-1".parse().unwrap(), order.clone()).await
+        publish(&self.context, &"acq-1".parse().unwrap(), order.clone(), None).await
     }
 
     /// A fresh checkout, and the code of a bank's app link.
@@ -88,7 +88,7 @@ async fn an_order_has_one_checkout_however_often_it_is_published() {
     assert_eq!(find(&desk.context, first.id.as_str()).await.unwrap().order, one);
     // The same after a restart, and for callers at the same moment.
     let context = desk.network.platform_over(&desk.store, &[]).await;
-    assert_eq!(publish(&context, &"acq-1".parse().unwrap(), one).await.unwrap().id, first.id);
+    assert_eq!(publish(&context, &"acq-1".parse().unwrap(), one, None).await.unwrap().id, first.id);
     let third = desk.network.order("acq-1", 3);
     let (a, b) = tokio::join!(desk.publish(&third), desk.publish(&third));
     assert_eq!(a.unwrap().id, b.unwrap().id);
@@ -98,8 +98,9 @@ async fn an_order_has_one_checkout_however_often_it_is_published() {
 async fn only_the_acquirer_publishes_its_own_signed_order() {
     let desk = Desk::new().await;
     let order = desk.network.order("acq-1", 1);
-    let by =
-        async |caller: &str, order: SignedOrder| fault(publish(&desk.context, &caller.parse().unwrap(), order).await);
+    let by = async |caller: &str, order: SignedOrder| {
+        fault(publish(&desk.context, &caller.parse().unwrap(), order, None).await)
+    };
     assert!(matches!(by("acq-2", order.clone()).await, Error::AcquirerMismatch));
     assert!(matches!(by("acq-2", desk.network.order("acq-2", 1)).await, Error::MemberUnknown));
     // Signed by somebody else, by an unlisted key of the acquirer's, or altered.

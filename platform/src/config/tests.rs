@@ -25,6 +25,7 @@ fn the_sample_shows_every_field_and_parses() {
 fn what_cannot_be_used_is_refused_by_name() {
     for (from, to, field) in [
         ("\"127.0.0.1:9443\"", "\"0.0.0.0:9443\"", "listen.admin.address"),
+        ("# tls = \"none\"", "tls = \"none\"", "listen.pages.tls"),
         ("[\"operator/signing.pem\"]", "[]", "directory.operator_certificates"),
         ("\"https://pay.network.example\"", "\"https://pay.network.example/c\"", "checkout.public_url"),
         ("\"https://pay.network.example\"", "\"https://pay.network.example?x=1\"", "checkout.public_url"),

@@ -1,22 +1,52 @@
-//! The picker as a browser gets it.
+//! The pages as a browser gets them.
 #![allow(clippy::unwrap_used)]
 
-use axum::body::{Body, to_bytes};
-use http::{Method, Request};
+use std::{collections::BTreeMap, sync::Mutex};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{
+        Method, Request, StatusCode,
+        header::{ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE},
+    },
+};
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
+    checkouts,
     domain::checkout::Health,
     testing::{Network, next},
 };
 
-struct Browser {
+mod binding;
+mod landing;
+mod picking;
+
+const PAYMENT_PAGE: &str = "https://pay.acq-1.example/pay/ord_1";
+
+/// What a browser says of a page that somebody opens.
+const WINDOW: [(&str, &str); 2] = [("sec-fetch-dest", "document"), ("sec-fetch-mode", "navigate")];
+
+struct World {
     network: Network,
     context: Arc<Context>,
 }
 
-impl Browser {
+/// One browser with its cookies.
+struct Browser<'w> {
+    world: &'w World,
+    cookies: Mutex<BTreeMap<String, String>>,
+    language: &'static str,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl World {
     async fn new() -> Self {
         let network = Network::new();
         let mut with_logo = network.bank("bank-a", &[(40_000_000, 40_000_099)]);
@@ -27,22 +57,15 @@ impl Browser {
         Self { network, context }
     }
 
-    async fn checkout(&self) -> String {
+    /// What the acquirer does when its shopper wants to choose a bank.
+    async fn publish(&self) -> String {
+        let (acquirer, page) = ("acq-1".parse().unwrap(), Some(PAYMENT_PAGE.parse().unwrap()));
         let order = self.network.order("acq-1", 1);
-        checkouts::publish(&self.context, &"acq-1".parse().unwrap(), order).await.unwrap().id.to_string()
+        checkouts::publish(&self.context, &acquirer, order, page).await.unwrap().id.to_string()
     }
 
-    async fn send(&self, method: Method, path: &str, form: &str) -> (Response, String) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(form.to_owned()))
-            .unwrap();
-        let response = routes(Arc::clone(&self.context)).oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let text = String::from_utf8(to_bytes(body, 1 << 20).await.unwrap().to_vec()).unwrap();
-        (Response::from_parts(parts, Body::empty()), text)
+    fn browser(&self) -> Browser<'_> {
+        Browser { world: self, cookies: Mutex::default(), language: "zh-TW" }
     }
 
     fn say(&self, bank: &str, health: Health) {
@@ -52,89 +75,104 @@ impl Browser {
     }
 }
 
-#[tokio::test]
-async fn the_picker_shows_the_shop_the_amount_and_the_banks() {
-    let browser = Browser::new().await;
-    let checkout = browser.checkout().await;
-    browser.say("bank-b", Health::Unreachable);
-    let (response, page) = browser.send(Method::GET, &format!("/c/{checkout}"), "").await;
-    assert_eq!(response.status(), StatusCode::OK);
-    assert!(page.contains("books.example"), "{page}");
-    assert!(page.contains("1499.00"), "{page}");
-    assert!(page.contains(&format!("action=\"/c/{checkout}/bank\"")), "{page}");
-    assert!(page.contains("value=\"bank-a\">") && page.contains("value=\"bank-b\" disabled>"), "{page}");
-    assert!(page.contains("連線中斷") && page.contains("data:image/svg+xml;base64,"), "{page}");
-    // What others wrote is text here, never markup.
-    assert!(!page.contains("<b>More") && !page.contains("<i>") && !page.contains("<svg"), "{page}");
+impl Browser<'_> {
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, "", "same-origin").await
+    }
+
+    async fn post(&self, path: &str, form: &str) -> Answer {
+        self.send(Method::POST, path, form, "same-origin").await
+    }
+
+    async fn send(&self, method: Method, path: &str, form: &str, from: &str) -> Answer {
+        self.send_with(method, path, form, &[("sec-fetch-site", from), WINDOW[0], WINDOW[1]]).await
+    }
+
+    async fn send_with(&self, method: Method, path: &str, form: &str, says: &[(&str, &str)]) -> Answer {
+        let cookies: Vec<String> =
+            self.cookies.lock().unwrap().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(ACCEPT_LANGUAGE, self.language)
+            .header(COOKIE, cookies.join("; "));
+        let request = says.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Body::from(form.to_owned())).unwrap();
+        let response = routes(Arc::clone(&self.world.context)).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        for set in parts.headers.get_all(SET_COOKIE) {
+            let text = set.to_str().unwrap();
+            assert!(text.starts_with("__Host-") && text.contains("; Secure; HttpOnly; SameSite=Lax"), "{text}");
+            let (name, value) = text.split(';').next().unwrap().split_once('=').unwrap();
+            if text.ends_with("; Max-Age=0") {
+                self.cookies.lock().unwrap().remove(name);
+            } else {
+                self.cookies.lock().unwrap().insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let body = to_bytes(body, 1 << 20).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+}
+
+impl Answer {
+    fn leads_to(&self) -> &str {
+        assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.body);
+        self.headers[LOCATION].to_str().unwrap()
+    }
 }
 
 #[tokio::test]
 async fn every_answer_keeps_itself_to_itself() {
-    let browser = Browser::new().await;
-    let checkout = browser.checkout().await;
-    for (method, path, form) in [
-        (Method::GET, format!("/c/{checkout}"), ""),
-        (Method::POST, format!("/c/{checkout}/bank"), "bank=bank-a"),
-        (Method::GET, "/c/page.css".to_owned(), ""),
-        (Method::GET, "/nowhere".to_owned(), ""),
-    ] {
-        let (response, _) = browser.send(method, &path, form).await;
-        let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap();
+    let world = World::new().await;
+    let (browser, checkout) = (world.browser(), world.publish().await);
+    browser.post(&format!("/c/{checkout}/bank"), "bank=bank-a").await;
+    for path in [format!("/c/{checkout}"), format!("/c/{checkout}/app"), "/pay".to_owned(), "/nowhere".to_owned()] {
+        let answer = browser.get(&path).await;
+        let header = |name: &str| answer.headers[name].to_str().unwrap();
         assert_eq!(header("cache-control"), "no-store", "{path}");
-        assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(header("referrer-policy"), "same-origin", "{path}");
         let policy = header("content-security-policy");
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}");
-        assert!(!policy.contains("script") && !policy.contains("unsafe"), "{path}");
+        assert!(policy.contains("form-action 'self';") && !policy.contains("unsafe"), "{path}: {policy}");
+        assert!(!answer.body.contains("style=") && !answer.body.contains("onclick"), "{path}");
+    }
+    for asset in [STYLE.path(), HANDOFF_SCRIPT.path(), ICON.path()] {
+        let answer = browser.get(asset).await;
+        assert_eq!(answer.status, StatusCode::OK, "{asset}");
+        assert!(answer.headers["cache-control"].to_str().unwrap().contains("immutable"), "{asset}");
     }
 }
 
 #[tokio::test]
-async fn picking_leads_into_the_banks_app() {
-    let browser = Browser::new().await;
-    let checkout = browser.checkout().await;
-    let (response, _) = browser.send(Method::POST, &format!("/c/{checkout}/bank"), "bank=bank-a").await;
-    assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    let link = response.headers().get(LOCATION).unwrap().to_str().unwrap();
-    let code = link.strip_prefix("https://app.bank-a.example/pay#c=").unwrap();
-    assert!(checkouts::redeem(&browser.context, code, &[1; 16]).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_bank_that_cannot_be_picked_leads_back_to_the_picker() {
-    let browser = Browser::new().await;
-    let checkout = browser.checkout().await;
-    browser.say("bank-b", Health::Unreachable);
-    for form in ["bank=bank-b", "bank=bank-z", "bank=", "", "other=1"] {
-        let (response, page) = browser.send(Method::POST, &format!("/c/{checkout}/bank"), form).await;
-        assert_eq!(response.status(), StatusCode::CONFLICT, "{form}");
-        assert!(page.contains("請選擇另一家") && page.contains("value=\"bank-a\""), "{form}: {page}");
-    }
+async fn a_form_of_another_site_picks_nothing() {
+    let world = World::new().await;
+    let (browser, checkout) = (world.browser(), world.publish().await);
+    browser.get(&format!("/c/{checkout}")).await;
+    let path = format!("/c/{checkout}/bank");
+    let forged = browser.send(Method::POST, &path, "bank=bank-a", "cross-site").await;
+    assert_eq!(forged.status, StatusCode::FORBIDDEN);
+    assert!(!forged.headers.contains_key(SET_COOKIE) && !forged.headers.contains_key(LOCATION));
+    assert_eq!(browser.post(&path, "bank=bank-a").await.status, StatusCode::SEE_OTHER);
 }
 
 #[tokio::test]
 async fn a_checkout_that_is_not_there_or_over_is_told_apart() {
-    let browser = Browser::new().await;
-    let checkout = browser.checkout().await;
-    for unknown in ["/c/cko_aaaaaaaaaaaaaaaaaaaaaaaaaa", "/c/x", "/c/%ff", "/"] {
-        assert_eq!(browser.send(Method::GET, unknown, "").await.0.status(), StatusCode::NOT_FOUND, "{unknown}");
+    let world = World::new().await;
+    let (browser, checkout) = (world.browser(), world.publish().await);
+    for unknown in ["/c/cko_aaaaaaaaaaaaaaaaaaaaaaaaaa", "/c/x", "/c/%ff", "/", "/c/x/app", "/c/x/bank"] {
+        assert_eq!(browser.get(unknown).await.status, StatusCode::NOT_FOUND, "{unknown}");
     }
-    browser.network.clock.advance(std::time::Duration::from_secs(17 * 60));
-    for (method, path) in [(Method::GET, format!("/c/{checkout}")), (Method::POST, format!("/c/{checkout}/bank"))] {
-        let (response, page) = browser.send(method, &path, "bank=bank-a").await;
-        assert_eq!(response.status(), StatusCode::GONE);
-        assert!(page.contains("付款期限已過"), "{page}");
+    world.network.clock.advance(std::time::Duration::from_secs(17 * 60));
+    let over = [
+        browser.get(&format!("/c/{checkout}")).await,
+        browser.get(&format!("/c/{checkout}/app")).await,
+        browser.post(&format!("/c/{checkout}/bank"), "bank=bank-a").await,
+    ];
+    for answer in over {
+        assert_eq!(answer.status, StatusCode::GONE);
+        assert!(answer.body.contains("付款期限已過"), "{}", answer.body);
+        assert!(answer.body.contains("href=\"https://books.example/paid\""), "there is a way on: {}", answer.body);
     }
-}
-
-#[tokio::test]
-async fn a_network_without_banks_says_so() {
-    let network = Network::new();
-    let left = next(&network.bank("bank-a", &[(40_000_000, 40_000_000)]), |entry| {
-        entry.status = proto::directory::MemberStatus::Removed;
-    });
-    let context = network.platform(&[left, network.acquirer("acq-1")]).await;
-    let browser = Browser { network, context };
-    let checkout = browser.checkout().await;
-    let (_, page) = browser.send(Method::GET, &format!("/c/{checkout}"), "").await;
-    assert!(page.contains("目前沒有可用的銀行") && !page.contains("<form"), "{page}");
 }

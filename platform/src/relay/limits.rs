@@ -16,7 +16,8 @@ pub struct RelayLimits {
     /// 10 s that an issuer waits.
     pub acquirer_wait: Period,
     /// Requests under way to one acquirer from one thread; one more is shed. Default 256, as many as an
-    /// acquirer's server takes on one connection.
+    /// acquirer's server takes on one connection. It is never more than a fourth of what the thread may have in
+    /// hand, which is its share of the port's `requests_max`.
     pub under_way_max: usize,
 }
 
@@ -28,6 +29,10 @@ impl Default for RelayLimits {
 
 /// The most threads: more than any machine that needs them has.
 const THREADS_MAX: usize = 256;
+
+/// The share of what a thread may have in hand that one acquirer may have: one that hangs must not keep out what
+/// goes to the others.
+const ACQUIRER_SHARE_DIVISOR: usize = 4;
 
 impl RelayLimits {
     /// What is wrong, field by field.
@@ -54,6 +59,12 @@ impl RelayLimits {
         }
     }
 
+    /// These limits on a thread that may have so many requests in hand.
+    pub(super) fn within(self, requests_max: usize) -> Self {
+        let share = (requests_max / ACQUIRER_SHARE_DIVISOR).max(1);
+        Self { under_way_max: self.under_way_max.min(share), ..self }
+    }
+
     /// What a shed caller is told to wait: about as long as an acquirer takes for a decision.
     pub(super) fn retry_after(&self) -> Duration {
         Duration::from_millis(200)
@@ -71,5 +82,11 @@ mod tests {
         let wrong = RelayLimits { threads: 1_000, acquirer_wait: Period::new(Duration::ZERO), under_way_max: 0 };
         let fields: Vec<String> = wrong.validate().into_iter().map(|error| error.field).collect();
         assert_eq!(fields, ["threads", "acquirer_wait", "under_way_max"]);
+    }
+
+    #[test]
+    fn one_acquirer_has_a_fourth_of_a_thread_at_most() {
+        let of = |requests_max| RelayLimits::default().within(requests_max).under_way_max;
+        assert_eq!([1, 7, 256, 1_024, 4_096].map(of), [1, 1, 64, 256, 256]);
     }
 }

@@ -234,7 +234,7 @@ async fn a_shopper_comes_from_the_order_to_the_ticket() {
     let running = site.start().await;
     let mut acquirer = CheckoutClient::new(site.channel(&running, Role::Acquirer, "acq-1"));
     let order = site.network.order("acq-1", 1).signed.to_pb();
-    let publish = within(pb::PublishOrderRequest { order: Some(order.clone()) }, WAIT);
+    let publish = within(pb::PublishOrderRequest { order: Some(order.clone()), ..Default::default() }, WAIT);
     let published = acquirer.publish_order(publish).await.unwrap().into_inner();
     assert_eq!(published.checkout_url, format!("https://pay.network.example/c/{}", published.checkout_id));
     let device = device_channel(&format!("https://{}", running.devices), &site.path("ca.pem")).unwrap();

@@ -6,6 +6,7 @@ use mesh::access::peer_of;
 use prost::Message as _;
 use proto::{
     fields::{Fields, Invalid},
+    link::WebAddress,
     order::SignedOrder,
     pb::{self, checkout_server::Checkout, select_bank_request},
     require, time,
@@ -18,6 +19,9 @@ use crate::{
     context::Context,
     error::Error,
 };
+
+/// The longest address of a payment page.
+const PAYMENT_URL_BYTES_MAX: usize = 256;
 
 /// The edge of checkouts.
 #[derive(Clone, Debug)]
@@ -38,9 +42,11 @@ impl Checkout for CheckoutService {
         request: Request<pb::PublishOrderRequest>,
     ) -> Result<Response<pb::PublishOrderResponse>, Status> {
         let caller = member_of(&peer_of(&request)?)?;
-        let order = signed_order("order", request.into_inner().order)?;
+        let request = request.into_inner();
+        let payment_url = payment_url(&request.payment_url).map_err(Error::from)?;
+        let order = signed_order("order", request.order)?;
         tracing::Span::current().record("order_id", order.order.id.as_str());
-        let checkout = checkouts::publish(&self.0, &caller, order).await?;
+        let checkout = checkouts::publish(&self.0, &caller, order, payment_url).await?;
         Ok(Response::new(pb::PublishOrderResponse {
             checkout_id: checkout.id.to_string(),
             checkout_url: self.0.checkout_url(&checkout.id),
@@ -102,6 +108,17 @@ impl Checkout for CheckoutService {
 fn signed_order(path: &str, order: Option<pb::Signed>) -> Result<SignedOrder, Error> {
     let order = order.ok_or_else(|| Invalid::field(path, "must be set"))?;
     Ok(SignedOrder::parse(order).map_err(|invalid| invalid.under(path))?)
+}
+
+fn payment_url(text: &str) -> Result<Option<WebAddress>, Invalid> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let mut fields = Fields::new();
+    let address = fields.text("payment_url", text);
+    fields.check("payment_url", text.len() <= PAYMENT_URL_BYTES_MAX, "must be at most 256 bytes");
+    require!(fields; address);
+    Ok(Some(address))
 }
 
 fn device_nonce(request: &pb::RedeemCodeRequest) -> Result<[u8; 16], Invalid> {

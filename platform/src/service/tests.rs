@@ -295,7 +295,8 @@ async fn a_page_of_large_logos_stays_within_a_message() {
     let request = pb::PutBankRequest { entry: Some(network.sign(&order)) };
     service.put_bank(network.request(Role::Operator, "ops", request)).await.unwrap();
     let checkouts = CheckoutService::new(Arc::clone(&context));
-    let request = pb::PublishOrderRequest { order: Some(network.order("acq-1", 1).signed.to_pb()) };
+    let request =
+        pb::PublishOrderRequest { order: Some(network.order("acq-1", 1).signed.to_pb()), ..Default::default() };
     let published =
         checkouts.publish_order(network.request(Role::Acquirer, "acq-1", request)).await.unwrap().into_inner();
     let request = pb::GetCheckoutRequest { checkout_id: published.checkout_id };

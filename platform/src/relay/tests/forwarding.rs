@@ -7,9 +7,11 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use mesh::channel::{MeshChannel, within};
 use mesh::clock::SystemEntropy;
 use mesh::identity::Role;
+use mesh::serve::Limits;
 use mesh::status::{reason_of, retry_after_of};
 use mesh::telemetry::TraceContext;
 use prost::Message as _;
+use proto::authorization::Route;
 use proto::pb;
 use proto::reason::Reason;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -17,7 +19,9 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Status};
 
 use super::acquirer::{Acquirer, Behaviour};
-use super::network::{AURORA, HARBOR, Network, Relaying, Terms, assert_refused, authorize, request, resolve, soon};
+use super::network::{
+    AURORA, HARBOR, LANTERN, Network, Relaying, Terms, assert_refused, authorize, request, resolve, soon,
+};
 use crate::relay::{AUTHORIZE, RESOLVE, RelayLimits};
 
 /// Sends and receives messages as the bytes that they are.
@@ -238,4 +242,34 @@ async fn as_many_requests_are_under_way_as_may_be_and_the_next_is_shed() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_acquirer_that_hangs_keeps_nothing_out_that_goes_to_another() {
+    let network = Network::new();
+    let (hanging, well) = (Acquirer::start(&network, HARBOR).await, Acquirer::start(&network, LANTERN).await);
+    let (one, other) = (Terms::acquirer(hanging.address), Terms::acquirer(well.address));
+    let directory = network.directory(&[(AURORA, Terms::issuer()), (HARBOR, one), (LANTERN, other)]);
+    // Eight in hand on each of the two threads, and so two under way to one acquirer.
+    let limits = RelayLimits { threads: 2, ..RelayLimits::default() };
+    let relaying = network.relay_on(directory, limits, Limits { requests_max: 16, ..Limits::default() }).await;
+    // One connection, and so one thread.
+    let aurora = network.caller(&relaying, Role::Issuer, AURORA);
+    hanging.canned.behave(Behaviour::Silent);
+    let asked: Vec<_> = (0..8)
+        .map(|_| {
+            let (aurora, route) = (aurora.clone(), network.route());
+            tokio::spawn(async move { authorize(&aurora, &route).await })
+        })
+        .collect();
+    soon("what may be under way", hanging.canned.arrived.acquire_many(2)).await.unwrap().forget();
+    soon("the others", async {
+        while relaying.count(Reason::Overloaded) < 6 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let route = Route { acquirer: LANTERN.parse().unwrap(), ..network.route() };
+    authorize(&aurora, &route).await.unwrap();
+    asked.iter().for_each(|call| call.abort());
 }

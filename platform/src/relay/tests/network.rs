@@ -38,6 +38,7 @@ use crate::ticket::{TicketKey, TicketKeys};
 pub(super) const AURORA: &str = "bank-aurora";
 pub(super) const BOREALIS: &str = "bank-borealis";
 pub(super) const HARBOR: &str = "acq-harbor";
+pub(super) const LANTERN: &str = "acq-lantern";
 const DOMAIN: &str = "pay.example";
 
 /// No step of a test waits longer; a test that gets here has failed.
@@ -174,6 +175,11 @@ impl Network {
     }
 
     pub(super) async fn relay(&self, directory: Directory, limits: RelayLimits) -> Relaying {
+        self.relay_on(directory, limits, Limits::default()).await
+    }
+
+    /// A relay on a port with these limits.
+    pub(super) async fn relay_on(&self, directory: Directory, limits: RelayLimits, port: Limits) -> Relaying {
         let files = self.files(Role::Platform, "hub");
         let identity = TlsIdentity::load(&files, DOMAIN.parse().unwrap()).unwrap();
         let directory = Arc::new(DirectoryHandle::new(directory));
@@ -184,7 +190,7 @@ impl Network {
         let tls = ServerTls::mutual(Arc::clone(&identity)).unwrap();
         let server = Server::grpc("members", listener, tls, table, tonic::service::Routes::default())
             .metrics(metrics.clone())
-            .limits(Limits::default());
+            .limits(port);
         let parts = Parts {
             directory: Arc::clone(&directory),
             tickets: Arc::clone(&self.tickets),
