@@ -6,7 +6,8 @@ use mesh::{
     admin,
     boot::RoleConfig,
     config::{
-        Config, FieldError, ListenConfig, MembershipConfig, Period, StoreConfig, TelemetryConfig, TlsFiles, resolve,
+        Config, FieldError, ListenConfig, MembershipConfig, PageListenConfig, Period, StoreConfig, TelemetryConfig,
+        TlsFiles, resolve,
     },
     identity::TrustDomain,
     serve,
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{auth::PasswordConfig, vault::VerificationProfile};
 
+mod app;
 mod audit;
 mod devices;
 mod limits;
@@ -24,6 +26,7 @@ mod policy;
 mod retention;
 mod vault;
 
+pub use app::{AppConfig, AppPlatformConfig};
 pub use audit::AuditConfig;
 pub use devices::{DeviceLimits, FeatureLimits};
 pub use limits::{AuthLimits, ChargeLimits};
@@ -34,6 +37,9 @@ pub use vault::VaultFiles;
 
 /// The operations port's name in the configuration.
 pub(crate) const OPERATIONS: &str = "listen.operations";
+
+/// The pages' port's name in the configuration.
+pub(crate) const APP: &str = "listen.app";
 
 /// The whole file. `issuer.sample.toml` shows every field.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +91,8 @@ pub struct IssuerConfig {
     /// Charges.
     #[serde(default)]
     pub charges: ChargeLimits,
+    /// The bank's app in browsers; without this table and the port `listen.app` there is none.
+    pub app: Option<AppConfig>,
     /// How long what is finished is kept.
     #[serde(default)]
     pub retention: RetentionConfig,
@@ -108,6 +116,8 @@ pub struct IssuerConfig {
 pub struct Listen {
     /// For customers' devices: server TLS, no client certificate.
     pub devices: ListenConfig,
+    /// The bank's app for browsers: TLS by `device_tls` or our own certificate, or plain HTTP behind a proxy.
+    pub app: Option<PageListenConfig>,
     /// Plain HTTP on a loopback address: the process's numbers. Without this table there is no such port.
     pub admin: Option<ListenConfig>,
     /// For the bank's own people (`issuer operate`): mutual TLS, and nobody but the bank's own certificate. Without
@@ -153,6 +163,8 @@ impl Config for IssuerConfig {
         let admin = self.listen.admin.as_ref().map(ListenConfig::validate_loopback);
         let parts = [
             (admin::LISTENER, admin.unwrap_or_default()),
+            (APP, self.listen.app.as_ref().map(PageListenConfig::validate).unwrap_or_default()),
+            ("app", self.check_app()),
             ("directory", directory),
             ("platform", platform.unwrap_or_default()),
             ("vault", self.vault.validate()),
@@ -186,6 +198,9 @@ impl Config for IssuerConfig {
         if let Some(platform) = &mut self.platform {
             platform.resolve_paths(folder);
         }
+        if let Some(app) = &mut self.app {
+            app.resolve_paths(folder);
+        }
         if let Some(directory) = &mut self.directory {
             resolve(&mut directory.file, folder);
         }
@@ -200,7 +215,28 @@ impl RoleConfig for IssuerConfig {
     fn listeners(&self) -> Vec<(&'static str, &ListenConfig)> {
         let admin = self.listen.admin.iter().map(|admin| (admin::LISTENER, admin));
         let operations = self.listen.operations.iter().map(|operations| (OPERATIONS, operations));
-        [("listen.devices", &self.listen.devices)].into_iter().chain(admin).chain(operations).collect()
+        let app = self.listen.app.iter().map(|app| (APP, &app.listen));
+        [("listen.devices", &self.listen.devices)].into_iter().chain(app).chain(admin).chain(operations).collect()
+    }
+}
+
+impl IssuerConfig {
+    /// What keeps the app from being served as it is configured.
+    fn check_app(&self) -> Vec<FieldError> {
+        match (&self.app, &self.listen.app) {
+            (None, None) => Vec::new(),
+            (None, Some(_)) => vec![FieldError::new("public_url", "must be set where there is a port `listen.app`")],
+            (Some(_), None) => vec![FieldError::new("public_url", "needs a port `listen.app` to be served on")],
+            (Some(app), Some(port)) => {
+                let mut errors = app.validate(self.platform.is_some(), !port.has_tls());
+                if self.policy.bind_sessions {
+                    let problem = "can't be served with policy.bind_sessions: a page is loaded without a device's \
+                                   signature, which such a session must carry in every call; leave one of the two out";
+                    errors.push(FieldError::new("public_url", problem));
+                }
+                errors
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use mesh::status::{Refusal, internal, store_failed};
-use proto::{authorization::Factor, fields::Invalid, reason::Reason};
+use proto::{authorization::Factor, fields::Invalid, ids::ChargeId, reason::Reason};
 use tonic::{Code, Status};
 
 use crate::repository;
@@ -91,6 +91,9 @@ pub enum Error {
     /// Our next hop is a platform, and there is no ticket to show it.
     #[error("this bank pays by way of the platform; get a ticket from Checkout.SelectBank first")]
     TicketMissing,
+    /// The order demands to be paid on the device that opened the payment page, and nothing shows it.
+    #[error("the order is paid on the device that opened the payment page; get a confirmation from its acquirer first")]
+    DeviceConfirmationRequired,
     /// The customer has no such card option.
     #[error("the customer has no such card option")]
     CardOptionNotFound,
@@ -100,12 +103,12 @@ pub enum Error {
     /// The account has not enough left.
     #[error("the card's account has not enough left")]
     InsufficientFunds,
-    /// Another charge for the order is under way.
+    /// Another charge for the order is under way: this one, where it is the customer's own.
     #[error("another charge for this order is under way")]
-    ChargeInProgress,
-    /// The order has been paid here.
+    ChargeInProgress(Option<ChargeId>),
+    /// The order has been paid here: by this charge, where it is the customer's own.
     #[error("this order has been paid at this issuer")]
-    OrderAlreadyCharged,
+    OrderAlreadyCharged(Option<ChargeId>),
     /// The charge id was used for other content.
     #[error("the charge id was used for other content")]
     ChargeIdReused,
@@ -176,6 +179,15 @@ impl From<Error> for Status {
                     .metadata("any_of", any_of.join(","))
                     .into_status();
             }
+            Error::ChargeInProgress(own) => {
+                return other_charge(Refusal::new(Code::FailedPrecondition, Reason::ChargeInProgress, sentence), own);
+            }
+            Error::OrderAlreadyCharged(own) => {
+                return other_charge(
+                    Refusal::new(Code::FailedPrecondition, Reason::OrderAlreadyCharged, sentence),
+                    own,
+                );
+            }
             Error::CustomerNotFound => (Code::NotFound, Reason::CustomerNotFound),
             Error::DeviceNotFound => (Code::NotFound, Reason::DeviceNotFound),
             Error::PasskeyNotFound => (Code::NotFound, Reason::PasskeyNotFound),
@@ -196,12 +208,11 @@ impl From<Error> for Status {
             Error::AcquirerUnknown => (Code::NotFound, Reason::AcquirerUnknown),
             Error::AcquirerSuspended => (Code::FailedPrecondition, Reason::AcquirerSuspended),
             Error::DirectoryStale => (Code::Unavailable, Reason::DirectoryStale),
+            Error::DeviceConfirmationRequired => (Code::FailedPrecondition, Reason::DeviceConfirmationRequired),
             Error::TicketMissing => (Code::FailedPrecondition, Reason::TicketMissing),
             Error::CardOptionNotFound => (Code::NotFound, Reason::CardOptionNotFound),
             Error::CardNotUsable => (Code::FailedPrecondition, Reason::CardNotUsable),
             Error::InsufficientFunds => (Code::FailedPrecondition, Reason::InsufficientFunds),
-            Error::ChargeInProgress => (Code::FailedPrecondition, Reason::ChargeInProgress),
-            Error::OrderAlreadyCharged => (Code::FailedPrecondition, Reason::OrderAlreadyCharged),
             Error::ChargeIdReused => (Code::AlreadyExists, Reason::ChargeIdReused),
             Error::ChargeNotFound => (Code::NotFound, Reason::ChargeNotFound),
             Error::Stopping => (Code::Unavailable, Reason::Unavailable),
@@ -218,6 +229,14 @@ fn invalid_fields(invalid: &Invalid) -> Status {
         refusal.violation(violation.path.clone(), violation.description.clone())
     };
     invalid.violations.iter().fold(refusal, add).into_status()
+}
+
+/// Which charge the order's is, where the customer may know it.
+fn other_charge(refusal: Refusal, own: Option<ChargeId>) -> Status {
+    match own {
+        Some(charge) => refusal.metadata("charge_id", charge.as_str()).into_status(),
+        None => refusal.into_status(),
+    }
 }
 
 fn retry(reason: Reason, code: Code, sentence: &'static str, wait: Duration) -> Status {
@@ -263,12 +282,13 @@ mod tests {
             (Error::AcquirerUnknown, Code::NotFound, "ACQUIRER_UNKNOWN"),
             (Error::AcquirerSuspended, Code::FailedPrecondition, "ACQUIRER_SUSPENDED"),
             (Error::DirectoryStale, Code::Unavailable, "DIRECTORY_STALE"),
+            (Error::DeviceConfirmationRequired, Code::FailedPrecondition, "DEVICE_CONFIRMATION_REQUIRED"),
             (Error::TicketMissing, Code::FailedPrecondition, "TICKET_MISSING"),
             (Error::CardOptionNotFound, Code::NotFound, "CARD_OPTION_NOT_FOUND"),
             (Error::CardNotUsable, Code::FailedPrecondition, "CARD_NOT_USABLE"),
             (Error::InsufficientFunds, Code::FailedPrecondition, "INSUFFICIENT_FUNDS"),
-            (Error::ChargeInProgress, Code::FailedPrecondition, "CHARGE_IN_PROGRESS"),
-            (Error::OrderAlreadyCharged, Code::FailedPrecondition, "ORDER_ALREADY_CHARGED"),
+            (Error::ChargeInProgress(None), Code::FailedPrecondition, "CHARGE_IN_PROGRESS"),
+            (Error::OrderAlreadyCharged(None), Code::FailedPrecondition, "ORDER_ALREADY_CHARGED"),
             (Error::ChargeIdReused, Code::AlreadyExists, "CHARGE_ID_REUSED"),
             (Error::ChargeNotFound, Code::NotFound, "CHARGE_NOT_FOUND"),
             (Error::Contended, Code::Unavailable, "UNAVAILABLE"),

@@ -6,6 +6,7 @@
 //! | [`service`] | the gRPC edges: parse, call, answer |
 //! | [`domain`] | the rules, without time, randomness and I/O of their own |
 //! | [`charges`] | the charge from submission to its end: hold, send, settle, watch |
+//! | [`app`] | the reference bank app: its pages, over the same services |
 //! | [`auth`], [`vault`] | who the customer is; what is kept encrypted |
 //! | [`webauthn`] | what is checked of a passkey, as a function of its arguments |
 //! | [`operations`] | what the bank's own people do to a running issuer |
@@ -13,6 +14,7 @@
 //! | [`records`], [`repository`] | what is stored, and how |
 
 pub mod access;
+pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod cards;

@@ -17,6 +17,7 @@ mod identity;
 mod passkey;
 mod payment;
 mod retention;
+mod visit;
 
 pub use consent::{Consent, LowValue};
 pub use device::{ActivationCode, Device, DeviceOfKey, DevicesOfCustomer, INDEX_ACTIVATION_BY_CODE, Template};
@@ -30,6 +31,7 @@ pub use payment::{
     Sent, State, Unknown, behind_due_keys, due_key,
 };
 pub use retention::RetentionMark;
+pub use visit::{ChargeOfVisit, DeviceCheck, INDEX_VISIT_BY_END, SessionOfVisit, SignInOfVisit, Visit};
 
 /// A kind of record.
 pub trait Entity: prost::Message + Default + Send + Sync + 'static {

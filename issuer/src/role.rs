@@ -33,6 +33,7 @@ mod directory;
 mod import;
 mod open;
 mod operate;
+mod pages;
 mod vault;
 
 pub use audit::audit_command;
@@ -74,23 +75,14 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
     let retention =
         tasks::retention::Retention::new(Arc::clone(&ctx), config.retention.periods(), Some(config.retention.rate));
     retention.prepare().await.map_err(|error| Failure::Internal(error.to_string()))?;
-    let listener = boot.listeners.take(DEVICES)?;
-    let mut server =
-        Server::grpc("devices", listener, ServerTls::device(Arc::clone(&devices)), access::devices(), routes(&ctx))
-            .limits(config.serve)
-            .metrics(boot.metrics.clone())
-            .entropy(Arc::clone(&boot.entropy))
-            .needs_store(Arc::clone(&store), &[]);
-    if config.reflection {
-        server = server.reflection(proto::FILE_DESCRIPTOR_SET)?;
-    }
+    let server = devices_port(&config, &mut boot, &devices, &ctx)?;
     beside.spawn(tasks::resolve::run(Arc::clone(&ctx)));
     beside.spawn(tasks::recovery::run(Arc::clone(&ctx)));
     beside.spawn(retention.run());
     beside.spawn(tasks::rotation::run(Arc::clone(&ctx), kept, config.vault.rotation_rate));
     beside.spawn(Arc::clone(&identity).watch(boot.stop.clone()));
     if !Arc::ptr_eq(&identity, &devices) {
-        beside.spawn(devices.watch(boot.stop.clone()));
+        beside.spawn(Arc::clone(&devices).watch(boot.stop.clone()));
     }
     let cleaning = Arc::clone(&ctx);
     beside.spawn(async move { auth::clean_up(&cleaning, cleaning.stop.clone()).await });
@@ -102,6 +94,7 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
         let server = operate::server(&config, &mut boot, &identity, &ctx)?;
         beside.spawn(server.serve(boot.stop.clone()));
     }
+    pages::serve(&config, &mut boot, &devices, &ctx, &beside)?;
     boot.ready();
     server.serve(boot.stop.clone()).await;
 
@@ -116,6 +109,23 @@ pub async fn run(config: IssuerConfig, mut boot: boot::Context) -> Result<(), Fa
     carrying.finish().await;
     store.close().await;
     Ok(())
+}
+
+/// The port of the bank's app.
+fn devices_port(
+    config: &IssuerConfig,
+    boot: &mut boot::Context,
+    identity: &Arc<TlsIdentity>,
+    ctx: &Arc<Context>,
+) -> Result<Server, Failure> {
+    let listener = boot.listeners.take(DEVICES)?;
+    let tls = ServerTls::device(Arc::clone(identity));
+    let server = Server::grpc("devices", listener, tls, access::devices(), routes(ctx))
+        .limits(config.serve)
+        .metrics(boot.metrics.clone())
+        .entropy(Arc::clone(&boot.entropy))
+        .needs_store(Arc::clone(ctx.repository.store()), &[]);
+    if config.reflection { Ok(server.reflection(proto::FILE_DESCRIPTOR_SET)?) } else { Ok(server) }
 }
 
 async fn context(

@@ -9,6 +9,7 @@ mod charges {
     mod callers;
     mod consent;
     mod crash;
+    mod device_confirmation;
     mod faults;
     mod low_value;
     mod operations;

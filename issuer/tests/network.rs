@@ -4,6 +4,7 @@
 
 mod network {
     mod acquirer;
+    mod app;
     mod audit;
     mod direct_client;
     mod hub;

@@ -199,6 +199,7 @@ fn order(number: u64, at: SystemTime) -> Result<SignedOrder, Failed> {
         return_url: "https://books.example/checkout".parse()?,
         sealing_key: [5; 32],
         delivery_hint: "L*** Taipei".into(),
+        device_check_url: None,
     };
     Ok(SignedOrder::parse(signed(order.to_pb().encode_to_vec())?.to_pb())?)
 }

@@ -13,6 +13,10 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
+use memory::Memory;
+
+mod memory;
+
 /// The shortest password, in bytes of UTF-8.
 pub const PASSWORD_BYTES_MIN: usize = 8;
 /// The longest password, in bytes of UTF-8. It bounds the bytes that are hashed before the costly part.
@@ -103,6 +107,7 @@ impl PasswordConfig {
 #[derive(Debug)]
 pub struct Passwords {
     params: Params,
+    memory: Arc<Memory>,
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
     entropy: Arc<dyn Entropy>,
@@ -123,6 +128,7 @@ impl Passwords {
         let params = Params::new(config.memory_kib, config.iterations, config.lanes, None)
             .map_err(|_| PasswordError::Settings)?;
         Ok(Self {
+            memory: Arc::new(Memory::new(&params)),
             params,
             places: Arc::new(Semaphore::new(config.concurrency + config.queue)),
             workers: Arc::new(Semaphore::new(config.concurrency)),
@@ -176,8 +182,9 @@ impl Passwords {
         #[cfg(test)]
         self.comparisons.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (params, entropy) = (self.params.clone(), Arc::clone(&self.entropy));
+        let memory = Arc::clone(&self.memory);
         let work = tokio::task::spawn_blocking(move || {
-            let compared = compare(&params, entropy.as_ref(), &phc, password.expose().as_bytes(), may_renew);
+            let compared = compare(&params, &memory, entropy.as_ref(), &phc, password.expose().as_bytes(), may_renew);
             drop(turn);
             compared
         });
@@ -238,6 +245,7 @@ impl From<EntropyFailed> for PasswordError {
 
 fn compare(
     params: &Params,
+    memory: &Memory,
     entropy: &dyn Entropy,
     phc: &str,
     password: &[u8],
@@ -245,10 +253,15 @@ fn compare(
 ) -> Result<Comparison, PasswordError> {
     let stored = PasswordHash::new(phc).map_err(|_| PasswordError::Stored)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-    let right = match argon2.verify_password(password, &stored) {
-        Ok(()) => true,
-        Err(argon2::password_hash::Error::PasswordInvalid) => false,
-        Err(_) => return Err(PasswordError::Hash),
+    let right = match (&stored.salt, &stored.hash) {
+        (Some(salt), Some(expected)) if has_cost(params, &stored) => {
+            memory.verify(&argon2, password, salt, expected.as_bytes()).map_err(|_| PasswordError::Hash)?
+        }
+        _ => match argon2.verify_password(password, &stored) {
+            Ok(()) => true,
+            Err(argon2::password_hash::Error::PasswordInvalid) => false,
+            Err(_) => return Err(PasswordError::Hash),
+        },
     };
     let renew = right && may_renew && !has_cost(params, &stored);
     let renewed = if renew { Some(hash(params, entropy, password)?) } else { None };

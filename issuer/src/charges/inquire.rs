@@ -21,10 +21,12 @@ pub async fn inquire(ctx: &Context, charge: &Charge) -> Result<(), Error> {
     let call = question(ctx, &asked)?;
     ctx.numbers.inquiries.increment();
     let wait = ctx.charge_limits.result_wait.get();
+    let under_way = ctx.bells.question(&charge.customer, &charge.id, ctx.clock.now());
     let answer = tokio::select! {
         answer = ctx.client.resolve(&call, wait) => answer,
         () = ctx.clock.sleep(wait) => Err(Unanswered::TooLate),
     };
+    drop(under_way);
     let wait_at_least = match answer {
         Ok(Answer::Result(result)) => match bring_result(ctx, &charge.customer, &charge.id, &result).await? {
             Settled::Final(_) => return Ok(()),

@@ -5,6 +5,7 @@ use mesh::sealing::SealingPublicKey;
 use prost::Message;
 use proto::{
     authorization::{Question, Request, Route, SEALED_CARD_INFO, SIGNED_REQUEST_BYTES_MAX, sealed_card_aad},
+    confirmation::DeviceConfirmation,
     ids::KeyId,
     signed::{Signed, SignedBody},
 };
@@ -28,7 +29,12 @@ pub(super) struct Prepared {
 }
 
 /// Opens the card, seals it to the order's key, and signs the request.
-pub(super) async fn prepare(ctx: &Context, charge: &Charge, ticket: Bytes) -> Result<Prepared, Error> {
+pub(super) async fn prepare(
+    ctx: &Context,
+    charge: &Charge,
+    ticket: Bytes,
+    device_confirmation: Option<DeviceConfirmation>,
+) -> Result<Prepared, Error> {
     let sealed_card = seal_card(ctx, charge).await?;
     let signed_at = ctx.clock.now();
     let order = charge.order.clone();
@@ -42,6 +48,7 @@ pub(super) async fn prepare(ctx: &Context, charge: &Charge, ticket: Bytes) -> Re
         signed_at,
         factors: charge.factors.clone(),
         consent_digest: charge.consent,
+        device_confirmation,
     };
     let signed = sign(ctx, &request.to_pb())?;
     if signed.to_pb().encoded_len() > SIGNED_REQUEST_BYTES_MAX {

@@ -15,7 +15,7 @@
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
-use proto::signed::Signed;
+use proto::{confirmation::DeviceConfirmation, signed::Signed};
 use tonic::Code;
 
 use super::{
@@ -38,8 +38,8 @@ const PERSIST_MAX: Duration = Duration::from_secs(5);
 const RESEND_FIRST: Duration = Duration::from_millis(200);
 
 /// Takes a held charge to the acquirer and stores what comes back.
-pub(super) async fn send(ctx: &Context, charge: Charge, ticket: Bytes) {
-    let prepared = match prepare(ctx, &charge, ticket).await {
+pub(super) async fn send(ctx: &Context, charge: Charge, ticket: Bytes, confirmation: Option<DeviceConfirmation>) {
+    let prepared = match prepare(ctx, &charge, ticket, confirmation).await {
         Ok(prepared) => prepared,
         Err(error) => return give_up(ctx, &charge, &error).await,
     };

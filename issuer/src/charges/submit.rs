@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::{
     card::Expiry,
+    confirmation::DeviceConfirmation,
     device::DeviceSigned,
     ids::{AuthorizationId, CardOptionId, ChargeId},
     order::SignedOrder,
@@ -44,6 +45,8 @@ pub struct Submission {
     pub ticket: Bytes,
     /// The cardholder's consent; not verified yet.
     pub consent: Option<DeviceSigned>,
+    /// That the payment comes from the device that opened the payment page; the acquirer alone can verify it.
+    pub device_confirmation: Option<DeviceConfirmation>,
     /// Who submits it, for the audit trail.
     pub actor: Actor,
 }
@@ -60,12 +63,13 @@ enum Held {
 /// whatever becomes of the caller. The same content again returns the charge as it stands now.
 ///
 /// What counts as content is the order and the card. A ticket may be renewed between two tries, and
-/// doesn't change what is paid; the one that came with the first try is the one that travels. Nor does the
+/// doesn't change what is paid; the one that came with the first try is the one that travels, and so is the
+/// confirmation of the device. Nor does the
 /// session: a charge that was taken is found again whatever its customer has proved this time, and one that
 /// was refused for too little proof is judged anew.
 ///
 /// # Errors
-/// [`Error::ChargeIdReused`], [`Error::TicketMissing`], [`Error::OrderAlreadyCharged`], [`Error::ChargeInProgress`],
+/// [`Error::ChargeIdReused`], [`Error::TicketMissing`], [`Error::DeviceConfirmationRequired`], [`Error::OrderAlreadyCharged`], [`Error::ChargeInProgress`],
 /// [`Error::FactorsInsufficient`], [`Error::ConsentRequired`], [`Error::ConsentInvalid`],
 /// [`Error::CardOptionNotFound`], [`Error::CardNotUsable`], [`Error::InsufficientFunds`], those of
 /// [`orders::verify`], [`Error::Contended`], and the store's failure.
@@ -81,7 +85,7 @@ pub async fn submit(ctx: &Arc<Context>, submission: Submission) -> Result<Charge
                     ctx.bells.ring(&charge.customer, &charge.id);
                     let sender = {
                         let (ctx, charge) = (Arc::clone(&ctx), charge.clone());
-                        async move { send(&ctx, charge, submission.ticket).await }
+                        async move { send(&ctx, charge, submission.ticket, submission.device_confirmation).await }
                     };
                     ctx.tasks.spawn(sender);
                     Ok(charge)
@@ -108,6 +112,10 @@ async fn hold(ctx: &Context, submission: &Submission) -> Result<Held, Error> {
             if submission.ticket.is_empty() && ctx.client.needs_ticket() {
                 return Err(Error::TicketMissing);
             }
+            // So would the acquirer, with a decline.
+            if submission.order.order.device_check_url.is_some() && submission.device_confirmation.is_none() {
+                return Err(Error::DeviceConfirmationRequired);
+            }
             verified = true;
         }
         if let Some(claim) = ctx.repository.load(&records::Claim::at(&submission.order.digest)).await? {
@@ -115,7 +123,9 @@ async fn hold(ctx: &Context, submission: &Submission) -> Result<Held, Error> {
                 // A commit of this call whose outcome was lost has come through since the first look.
                 continue;
             }
-            return Err(if claim.value.paid { Error::OrderAlreadyCharged } else { Error::ChargeInProgress });
+            let own = claim.value.customer_id == submission.session.customer.as_str();
+            let own = own.then(|| claim.value.charge_id.parse().ok()).flatten();
+            return Err(if claim.value.paid { Error::OrderAlreadyCharged(own) } else { Error::ChargeInProgress(own) });
         }
         let (charge, changes) = held(ctx, submission, &authorization).await?;
         match ctx.repository.commit(changes).await? {

@@ -21,8 +21,8 @@ pub struct PasskeyConfig {
     /// ever, so that another one makes all of them worthless.
     pub relying_party_id: String,
     /// Where assertions may come from: `https://` origins of that domain or below it, as a browser writes them,
-    /// and `android:apk-key-hash:<base64url of SHA-256>` for apps. For development, with the relying party id
-    /// `localhost`, also `http://localhost:<port>`.
+    /// and `android:apk-key-hash:<base64url of SHA-256>` for apps. For development, with a relying party id that is
+    /// `localhost` or below it, also `http://<host>:<port>`: browsers take such hosts for secure ones.
     pub origins: Vec<String>,
     /// How many passkeys a customer may have. Default 10: one for each device, and some that are lost.
     #[serde(default = "passkeys_max")]
@@ -82,7 +82,8 @@ fn is_origin(origin: &str, relying_party_id: &str) -> bool {
         }
     };
     let below = host.strip_suffix(relying_party_id).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    port_fits && is_domain(host) && below && (is_secure || host == "localhost")
+    let is_local = host == "localhost" || host.ends_with(".localhost");
+    port_fits && is_domain(host) && below && (is_secure || is_local)
 }
 
 /// Whether it is a domain name in its form for the wire: lower case, international labels as `xn--…`.
@@ -122,6 +123,7 @@ mod tests {
         );
         assert_eq!(wrong(&good), Vec::<String>::new());
         assert_eq!(wrong(&config("localhost", &["http://localhost", "http://localhost:8080"])), Vec::<String>::new());
+        assert_eq!(wrong(&config("aurora.localhost", &["http://aurora.localhost:7545"])), Vec::<String>::new());
         assert_eq!(wrong(&config("xn--bcher-kva.example", &["https://xn--bcher-kva.example"])), Vec::<String>::new());
         let text = "relying_party_id = \"bank.example\"\norigins = [\"https://bank.example\"]";
         assert_eq!(toml::from_str::<PasskeyConfig>(text).unwrap(), config("bank.example", &["https://bank.example"]));

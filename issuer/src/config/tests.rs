@@ -67,7 +67,7 @@ fn the_numbers_have_a_port_only_where_it_is_named() {
     let names =
         |text: &str| -> Vec<&str> { load(text).unwrap().listeners().into_iter().map(|(name, _)| name).collect() };
     assert_eq!(names(SAMPLE), ["listen.devices"]);
-    assert_eq!(names(&with_platform()), ["listen.devices", "listen.admin", "listen.operations"]);
+    assert_eq!(names(&with_platform()), ["listen.devices", "listen.app", "listen.admin", "listen.operations"]);
 }
 
 #[test]
@@ -128,5 +128,26 @@ fn only_what_has_no_default_is_needed() {
         let mut lines = needed.clone();
         lines.remove(missing);
         assert!(load(&lines.join("\n")).is_err(), "{}", needed[missing]);
+    }
+}
+
+#[test]
+fn the_app_is_served_on_its_own_port_and_never_with_bound_sessions() {
+    assert!(load(SAMPLE).unwrap().app.is_none(), "it is off unless somebody asks for it");
+    let config = load(&with_platform()).unwrap();
+    let app = config.app.as_ref().unwrap();
+    assert_eq!((app.public_url.as_str(), app.demo_sensor), ("https://app.bank.example", false));
+    assert_eq!(app.platform.as_ref().unwrap().authority, Path::new("/etc/issuer/certs/ca.pem"));
+    assert!(config.listeners().iter().any(|(name, _)| *name == APP));
+    for (from, to, field, why) in [
+        ("# bind_sessions = false", "bind_sessions = true", "app.public_url", "policy.bind_sessions"),
+        ("[listen.app]\naddress = \"127.0.0.1:7545\"\ntls = \"on\"\n", "", "app.public_url", "listen.app"),
+        ("127.0.0.1:7545\"\ntls = \"on\"", "192.0.2.1:7545\"\ntls = \"none\"", "listen.app.tls", "loopback"),
+        ("forwarded_for = false", "forwarded_for = true", "app.forwarded_for", "listen.app"),
+    ] {
+        let text = with_platform();
+        assert!(text.contains(from), "{from}");
+        let error = load(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{field}`")) && error.contains(why), "{field}: {error}");
     }
 }

@@ -4,6 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use proto::{
     authorization::TICKET_BYTES_MAX,
+    confirmation::DeviceConfirmation,
     device::{DeviceSigned, SIGNED_CONSENT_BYTES_MAX},
     digest::Digest,
     fields::{Fields, Invalid},
@@ -155,16 +156,26 @@ fn parse_submission(request: pb::SubmitChargeRequest, signed_in: SignedIn, actor
     fields.check("ticket", request.ticket.len() <= TICKET_BYTES_MAX, "must be at most 512 bytes");
     let consent = request.consent.map(|consent| DeviceSigned::parse(consent, SIGNED_CONSENT_BYTES_MAX)).transpose();
     let consent = fields.nested("consent", consent);
-    let parts = || -> Result<(ChargeId, SignedOrder, CardOptionId, Option<DeviceSigned>), Invalid> {
-        require!(fields; charge, order, card, consent);
-        Ok((charge, order, card, consent))
+    let device_confirmation = DeviceConfirmation::parse_optional(&mut fields, request.device_confirmation);
+    let parts = || -> Result<_, Invalid> {
+        require!(fields; charge, order, card, consent, device_confirmation);
+        Ok((charge, order, card, consent, device_confirmation))
     };
-    let (charge, order, card, consent) = parts()?;
+    let (charge, order, card, consent, device_confirmation) = parts()?;
     let own = signed_in.order.as_ref().ok_or(Error::SessionCannotPay)?;
     if own.digest != order.digest {
         return Err(Error::SessionOfOtherOrder);
     }
-    Ok(Submission { session: signed_in, charge, order, card, ticket: request.ticket, consent, actor })
+    Ok(Submission {
+        session: signed_in,
+        charge,
+        order,
+        card,
+        ticket: request.ticket,
+        consent,
+        device_confirmation,
+        actor,
+    })
 }
 
 fn parse_id(charge_id: &str) -> Result<ChargeId, Error> {
@@ -220,6 +231,7 @@ pub(super) fn charge_pb(ctx: &Context, charge: &Charge) -> pb::Charge {
         State::Held | State::Sent(_) | State::Unknown { next: Inquiry::Parked, .. } | State::Abandoned => {}
     }
     let order = &charge.order.order;
+    let asked_at = ctx.bells.question_since(&charge.customer, &charge.id);
     pb::Charge {
         charge_id: charge.id.to_string(),
         order_id: order.id.to_string(),
@@ -233,7 +245,7 @@ pub(super) fn charge_pb(ctx: &Context, charge: &Charge) -> pb::Charge {
         created_at: Some(time::to_pb(charge.created_at)),
         updated_at: Some(time::to_pb(charge.updated_at)),
         next_inquiry_at,
-        awaiting: charge.awaited(&ctx.charge_limits, ctx.clock.now()).map(awaiting_pb),
+        awaiting: charge.awaited(&ctx.charge_limits, asked_at, ctx.clock.now()).map(awaiting_pb),
         final_by: charge.final_by(&ctx.charge_limits).map(time::to_pb),
     }
 }

@@ -55,6 +55,8 @@ pub(super) enum Reply {
     Wait(Arc<Notify>, Decision),
     /// Is still deciding.
     Pending(Duration),
+    /// Says when told that it is still deciding.
+    PendingWhenTold(Arc<Notify>, Duration),
     /// Brings the caller's task down with it.
     Panic,
     /// Answers this, whatever was asked.
@@ -118,6 +120,7 @@ impl Acquirer {
             return_url: "https://books.example/thanks".parse().unwrap(),
             sealing_key: *self.sealing.public().as_bytes(),
             delivery_hint: String::new(),
+            device_check_url: None,
         };
         change(&mut order);
         SignedOrder::parse(sign(&self.signer, &order.to_pb()).to_pb()).unwrap()
@@ -218,7 +221,7 @@ impl Acquirer {
             }
             Reply::Say(signed) => Ok(signed),
             Reply::Forge(forge) => Ok(forge(result(approved()))),
-            Reply::Silence | Reply::Pending(_) => std::future::pending().await,
+            Reply::Silence | Reply::Pending(_) | Reply::PendingWhenTold(..) => std::future::pending().await,
             Reply::Panic => panic!("a mistake in the sending task"),
             Reply::Fail(error) => Err(error),
         }
@@ -259,6 +262,10 @@ impl Acquirer {
                 Ok(Answer::Result(self.decide(&result(decision))))
             }
             Some(Reply::Pending(retry_after)) => Ok(Answer::Pending { retry_after }),
+            Some(Reply::PendingWhenTold(told, retry_after)) => {
+                told.notified().await;
+                Ok(Answer::Pending { retry_after })
+            }
             Some(Reply::Panic) => panic!("a mistake in the asking task"),
             Some(Reply::Say(signed)) => Ok(Answer::Result(signed)),
             Some(Reply::Forge(forge)) => Ok(Answer::Result(forge(result(approved())))),

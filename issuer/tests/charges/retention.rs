@@ -100,7 +100,7 @@ async fn a_paid_order_stays_claimed_as_long_as_it_could_be_paid() {
     let (order, charge) = ended(&world, &run, 1, Reply::Approve).await;
     let spent = world.account("credit-lin").await;
     let again = run.submit(2, &order, Card::Second).await;
-    assert!(matches!(again, Err(Error::OrderAlreadyCharged)), "{again:?}");
+    assert!(matches!(again, Err(Error::OrderAlreadyCharged(_))), "{again:?}");
     assert_eq!(days(&world, &run, 5).await, Removed::default());
     assert_eq!(run.submit(1, &order, Card::First).await.unwrap(), charge, "the same charge as long as it is kept");
     assert_eq!(days(&world, &run, 1).await, Removed { charges: 1, claims: 1, ..Removed::default() });

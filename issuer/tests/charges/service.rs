@@ -143,7 +143,7 @@ async fn a_device_sees_why_it_was_declined_and_when_the_bank_asks() {
     assert_eq!((shown.state(), shown.next_inquiry_at), (pb::ChargeState::Unknown, Some(next)));
     let issuer = pb::Awaiting { party: pb::AwaitedParty::Issuer.into(), by: Some(next) };
     assert_eq!(shown.awaiting, Some(issuer), "the issuer owes the acquirer a question by then");
-    assert_eq!(shown.final_by.unwrap().seconds - shown.created_at.unwrap().seconds, 83);
+    assert_eq!(shown.final_by.unwrap().seconds - shown.created_at.unwrap().seconds, 110);
 
     run.ask();
     world.clock.advance(Duration::from_secs(1));
@@ -243,12 +243,16 @@ async fn wrong_fields_are_named() {
     let order = world.acquirer.order("TWD", 100);
     let token = sign_in(&world, &run, 1, "lin", Some(&order)).await;
     type Spoil = fn(&mut pb::SubmitChargeRequest);
-    let cases: [(&str, Spoil); 6] = [
+    let cases: [(&str, Spoil); 7] = [
         ("charge_id", |request| request.charge_id = "chg_1".into()),
         ("order", |request| request.order = None),
         ("order.signature", |request| request.order.as_mut().unwrap().signature = bytes::Bytes::new()),
         ("card_option_id", |request| request.card_option_id = "4000000000000002".into()),
         ("ticket", |request| request.ticket = vec![0; 513].into()),
+        ("device_confirmation.state", |request| {
+            let confirmation = pb::DeviceConfirmation { state: vec![1].into(), token: vec![1].into() };
+            request.device_confirmation = Some(confirmation);
+        }),
         ("consent.key_id", |request| request.consent = Some(pb::Signed { key_id: "dev_1".into(), ..signed() })),
     ];
     for (path, spoil) in cases {

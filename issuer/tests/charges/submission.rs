@@ -22,6 +22,7 @@ pub(super) fn submission(customer: &str, charge: u8, order: &SignedOrder, card: 
         card: card.id(),
         ticket: bytes::Bytes::new(),
         consent: None,
+        device_confirmation: None,
         actor: Actor::Source("192.0.2.1".parse().unwrap()),
     }
 }

@@ -120,7 +120,7 @@ async fn two_charges_for_one_order_at_once_leave_one() {
     let (held, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
     assert_eq!(held.len(), 1);
     for refused in refused {
-        assert!(matches!(refused, Err(Error::ChargeInProgress | Error::OrderAlreadyCharged)), "{refused:?}");
+        assert!(matches!(refused, Err(Error::ChargeInProgress(_) | Error::OrderAlreadyCharged(_))), "{refused:?}");
     }
     settle_down().await;
     assert_eq!(world.acquirer.received().len(), 1);
@@ -134,16 +134,16 @@ async fn an_order_that_is_paid_or_being_paid_is_not_charged_again() {
     run.submit(1, &order, Card::First).await.unwrap();
     run.until_unknown(1).await;
     let in_progress = run.submit(2, &order, Card::Second).await;
-    assert!(matches!(in_progress, Err(Error::ChargeInProgress)), "{in_progress:?}");
+    assert!(matches!(in_progress, Err(Error::ChargeInProgress(Some(_)))), "{in_progress:?}");
 
     run.ask();
     world.clock.advance(std::time::Duration::from_secs(1));
     run.until_final(1).await;
     let of_lin = run.submit(3, &order, Card::Second).await;
     let of_wu = issuer::charges::submit(&run.ctx, submission("wu", 1, &order, Card::OfWu)).await;
-    for refused in [of_lin, of_wu] {
-        assert!(matches!(refused, Err(Error::OrderAlreadyCharged)), "{refused:?}");
-    }
+    // Which charge it was, only its own customer is told.
+    assert!(matches!(&of_lin, Err(Error::OrderAlreadyCharged(Some(paid))) if *paid == charge_id(1)), "{of_lin:?}");
+    assert!(matches!(of_wu, Err(Error::OrderAlreadyCharged(None))), "{of_wu:?}");
 }
 
 #[tokio::test]

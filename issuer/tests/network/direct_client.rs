@@ -69,6 +69,7 @@ pub(super) fn call(issuer: &Signer, acquirer: &Signer) -> Call {
         return_url: "https://books.example/".parse().unwrap(),
         sealing_key: [9; 32],
         delivery_hint: String::new(),
+        device_check_url: None,
     };
     let order = SignedOrder::parse(sign(acquirer, &order.to_pb()).to_pb()).unwrap();
     let request = Request {
@@ -81,6 +82,7 @@ pub(super) fn call(issuer: &Signer, acquirer: &Signer) -> Call {
         signed_at: now,
         factors: vec![Factor::Knowledge],
         consent_digest: None,
+        device_confirmation: None,
     };
     let route = Route {
         issuer: request.issuer.clone(),

@@ -59,6 +59,7 @@ pub(super) struct Running {
     /// Where the configuration names it.
     pub(super) admin: Option<SocketAddr>,
     pub(super) operations: Option<SocketAddr>,
+    pub(super) app: Option<SocketAddr>,
     stop: CancellationToken,
     pub(super) ended: tokio::task::JoinHandle<Result<(), Failure>>,
 }
@@ -69,6 +70,7 @@ pub(super) async fn start(pki: &Pki) -> Running {
     let address = format!("https://{}", listeners.address("listen.devices").unwrap());
     let admin = listeners.address("listen.admin");
     let operations = listeners.address("listen.operations");
+    let app = listeners.address("listen.app");
     let stop = CancellationToken::new();
     let context = boot::Context {
         listeners,
@@ -77,7 +79,7 @@ pub(super) async fn start(pki: &Pki) -> Running {
         entropy: Arc::new(SystemEntropy::new()),
         metrics: Metrics::new(),
     };
-    Running { address, admin, operations, stop, ended: tokio::spawn(issuer::run(config, context)) }
+    Running { address, admin, operations, app, stop, ended: tokio::spawn(issuer::run(config, context)) }
 }
 
 impl Running {
@@ -105,6 +107,7 @@ pub(super) fn order(acquirer: &Signer) -> pb::Signed {
         return_url: "https://books.example/".parse().unwrap(),
         sealing_key: *SealingKey::generate().public().as_bytes(),
         delivery_hint: String::new(),
+        device_check_url: None,
     };
     sign(acquirer, &order.to_pb()).to_pb()
 }

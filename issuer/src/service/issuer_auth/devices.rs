@@ -6,6 +6,7 @@ use bytes::Bytes;
 use mesh::secret::SecretString;
 use proto::{
     device::DeviceKey,
+    digest::Digest,
     fields::{Fields, Invalid},
     ids::{ChallengeId, DeviceId},
     pb::{self, bind_device_request::Authorization},
@@ -35,11 +36,11 @@ pub(super) async fn bind(
 ) -> Result<pb::BindDeviceResponse, Error> {
     let session_use = request.session_use.take();
     let received = Received::parse(request)?;
-    let device = match received.by {
+    let device = match &received.by {
         By::Session(token) => {
-            let call = SessionCall::new(&token, session_use, "IssuerAuth/BindDevice").by(origin);
+            let call = SessionCall::new(token, session_use, "IssuerAuth/BindDevice").by(origin);
             let session = auth::session(ctx, call).await?;
-            let new = NewDevice::verify(received.key, received.display_name, &token, &received.signature)?;
+            let new = received.device(token).or_else(|_| received.device(Digest::of(token).as_bytes()))?;
             auth::bind_device(ctx, &new, Authority::Session(&session), origin).await?
         }
         By::Code(text) => {
@@ -48,7 +49,7 @@ pub(super) async fn bind(
             let code = text.expose().parse::<ActivationCode>();
             let code = code.map_err(|error| Invalid::field("activation_code", error.to_string()))?;
             let typed = text.expose().as_bytes();
-            let new = NewDevice::verify(received.key, received.display_name, typed, &received.signature)?;
+            let new = received.device(typed)?;
             auth::bind_device(ctx, &new, Authority::Code(code), origin).await?
         }
     };
@@ -136,6 +137,11 @@ impl Received {
         let signature = fields.bytes("signature", &request.signature);
         require!(fields; by, key, display_name, signature);
         Ok(Self { by, key, display_name, signature })
+    }
+
+    /// The device, if it signed for this authorization.
+    fn device(&self, authorization: &[u8]) -> Result<NewDevice, Error> {
+        NewDevice::verify(self.key, self.display_name.clone(), authorization, &self.signature)
     }
 }
 
