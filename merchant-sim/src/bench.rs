@@ -230,12 +230,15 @@ fn payers(topology: &Topology, network: Option<&Network>, wishes: &Wishes) -> Re
         .collect()
 }
 
-/// The shops that take what the customers for load can pay with: their currency, and a password alone.
+/// The shops that take what the customers for load can pay with, by either way: their currency, a password alone,
+/// and an acquirer that is a member of the platform.
 fn shops(topology: &Topology, network: Option<&Network>) -> Result<Vec<(Shop, Option<Inbox>)>> {
     let mut shops = Vec::new();
-    for merchant in
-        topology.merchants.iter().filter(|merchant| merchant.currency == CURRENCY && merchant.demand.is_none())
-    {
+    for merchant in &topology.merchants {
+        let fits = merchant.currency == CURRENCY && merchant.demand.is_none();
+        if !fits || !topology.acquirer_of(merchant)?.at_platform {
+            continue;
+        }
         let open = network.and_then(|network| network.shops.iter().find(|open| open.shop.merchant().id == merchant.id));
         shops.push(match open {
             Some(open) => (open.shop.clone(), Some(open.inbox.clone())),

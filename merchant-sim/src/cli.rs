@@ -214,7 +214,7 @@ async fn end_to_end(wishes: &E2e, console: &Console) -> Result<Ended> {
 }
 
 async fn start(folder: &Folder, load_customers: u32, log_filter: &'static str, console: &Console) -> Result<Network> {
-    let wishes = plan::Wishes { reflection: true, log_filter, load_customers };
+    let wishes = plan::Wishes { reflection: true, log_filter, load_customers, pages: plan::Pages::Programs };
     start_changed(folder, wishes, |_| (), console).await
 }
 

@@ -13,6 +13,7 @@
 //! | [`scenario`], [`report`] | the end-to-end run and what it found |
 //! | [`sandbox`], [`mod@bench`] | a network that stays up; a network under load |
 //! | [`card_network`] | the simulated card network as a process of its own, which fails on command |
+//! | [`storefront`] | the demo shops' pages of a sandbox |
 //! | [`canary`], [`secrets`] | a search for planted secrets, and for those that came up meanwhile |
 //! | [`crash`], [`timing`] | servers killed at random moments; what the time of an answer gives away |
 //! | [`overload`] | more load than the servers carry, and what they still get done |
@@ -42,6 +43,7 @@ pub mod sandbox;
 pub mod scenario;
 pub mod secrets;
 pub mod shop;
+pub mod storefront;
 pub mod timing;
 pub mod topology;
 pub mod torture;

@@ -50,6 +50,10 @@ pub const GOODPUT_SHARE_MIN: f64 = 0.8;
 /// with the load's own orders, is 64 of it.
 pub const MEMORY_GROWTH_MIB_MAX: f64 = 96.0;
 
+/// How long after a level it may take until a new unit is made and done: about what somebody who waits puts down to
+/// the network.
+pub const RECOVERY_MAX: Duration = Duration::from_secs(3);
+
 /// How many times what is carried each level sends.
 pub const LEVELS: [u32; 4] = [1, 2, 5, 10];
 

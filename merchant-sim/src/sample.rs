@@ -38,6 +38,14 @@ pub struct Acquirer {
 pub const ACQUIRERS: &[Acquirer] =
     &[Acquirer { id: "acquirer-harbor", name_en: "Harbor Acquiring", name_zh_tw: "海港收單銀行" }];
 
+/// An acquirer of the sandbox that works without the platform: banks call it directly.
+pub const DIRECT_ACQUIRER: Acquirer =
+    Acquirer { id: "acquirer-ferry", name_en: "Ferry Acquiring", name_zh_tw: "渡口收單銀行" };
+
+/// Above this amount of [`CURRENCY`], in minor units, the acquirers of a sandbox want the payment to come from the
+/// browser that opened the payment page.
+pub const SAME_DEVICE_ABOVE: i64 = 1_000_000;
+
 /// Who relays between the banks.
 #[derive(Clone, Copy, Debug)]
 pub struct Platform {
@@ -136,6 +144,27 @@ pub const ISSUERS: &[Issuer] = &[
     },
 ];
 
+/// A bank that the operator of a sandbox has suspended: the picker shows it, and nobody can pay with it.
+pub const SUSPENDED_BANK: SuspendedBank = SuspendedBank {
+    id: "bank-tern",
+    name_en: "Tern Cooperative Bank",
+    name_zh_tw: "燕鷗合作銀行",
+    bin_range: "601100",
+};
+
+/// A bank that runs no server here.
+#[derive(Clone, Copy, Debug)]
+pub struct SuspendedBank {
+    /// Its id.
+    pub id: &'static str,
+    /// Its name in English.
+    pub name_en: &'static str,
+    /// Its name in Traditional Chinese.
+    pub name_zh_tw: &'static str,
+    /// The BIN of its cards.
+    pub bin_range: &'static str,
+}
+
 /// The bank where one factor is enough for everything.
 pub const ANY_FACTOR: &str = "bank-nimbus";
 
@@ -222,6 +251,19 @@ pub const MERCHANTS: &[Merchant] = &[
         demand: Some(Demand { kinds: 2, consent: true }),
     },
 ];
+
+/// The sandbox's shop at the acquirer without the platform.
+pub const DIRECT_MERCHANT: Merchant = Merchant {
+    id: "kiln-ferry",
+    display_name: "Ferry Kiln Pottery",
+    domain: "ferry-kiln.example",
+    category_code: "5970",
+    return_url: "https://ferry-kiln.example/thanks",
+    currency: CURRENCY,
+    order_max: 5_000_000,
+    day_max: MINOR_UNITS_MAX,
+    demand: None,
+};
 
 /// A shop that has a certificate of the network and no contract with the acquirer.
 pub const UNLISTED_MERCHANT: &str = "stall-unlisted";

@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use certs::files::make_folder;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::console::Console;
 use crate::interrupt::Interrupt;
 use crate::network::{Network, port};
 use crate::process::ports::{self, Reserved};
 use crate::shop::inbox::Beginning;
+use crate::storefront;
 use crate::topology::{Topology, plan};
 
 /// The file in the sandbox's folder that describes it.
@@ -24,6 +27,10 @@ const LOCK: &str = ".lock";
 
 /// How many customers for load each bank has: enough for a benchmark with as many payers.
 pub const LOAD_CUSTOMERS: u32 = 64;
+
+/// People look at a sandbox's pages.
+const WISHES: plan::Wishes =
+    plan::Wishes { reflection: true, log_filter: "info", load_customers: LOAD_CUSTOMERS, pages: plan::Pages::People };
 
 /// How often the servers are looked at.
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
@@ -44,6 +51,7 @@ pub async fn run(folder: &Path, interrupt: &mut Interrupt, console: &Console) ->
         network = Network::start(topology, reserved, beginning, console) => network?,
         () = interrupt.wait() => return Ok(()),
     };
+    let storefront = open_storefront(&network).await?;
     guide::show(&network.topology, &folder.join(DESCRIPTION), console);
     loop {
         if let Some(fallen) = network.fallen()? {
@@ -56,10 +64,30 @@ pub async fn run(folder: &Path, interrupt: &mut Interrupt, console: &Console) ->
     }
     console.line("");
     console.line("Stopping the servers; everything is kept for the next start.");
+    storefront.close().await?;
     // A second signal stops the patience: dropping the network kills what is left of it.
     tokio::select! {
         stopped = network.stop() => stopped,
         () = interrupt.wait() => bail!("a second signal ended the servers before they had drained"),
+    }
+}
+
+/// The demo shops' pages, served from this process.
+struct Open {
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+async fn open_storefront(network: &Network) -> Result<Open> {
+    let (stop, listener) = (CancellationToken::new(), storefront::listen(&network.topology).await?);
+    let serving = storefront::open(&network.topology, &network.shops)?.serve(listener, stop.clone());
+    Ok(Open { stop, serving: tokio::spawn(serving) })
+}
+
+impl Open {
+    async fn close(self) -> Result<()> {
+        self.stop.cancel();
+        self.serving.await.context("the demo shops panicked")
     }
 }
 
@@ -108,8 +136,7 @@ fn open_or_make(folder: &Path, console: &Console) -> Result<Opened> {
         bail!("{} is neither empty nor a sandbox: it holds {}", folder.display(), other.file_name().display());
     }
     console.working("making certificates and keys");
-    let plan::Planned { topology, reserved } =
-        plan::make(folder, plan::Wishes { reflection: true, log_filter: "info", load_customers: LOAD_CUSTOMERS })?;
+    let plan::Planned { topology, reserved } = plan::make(folder, WISHES)?;
     topology.save(&description)?;
     console.done();
     Ok(Opened { topology, reserved: Some(reserved), beginning: Beginning::FirstOrder })
@@ -122,8 +149,10 @@ fn check_ports(topology: &Topology) -> Result<()> {
     let platform = platform.into_iter().map(|address| (&topology.platform.id, address));
     let acquirers = topology.acquirers.iter().flat_map(|a| [(&a.id, &a.endpoint), (&a.id, &a.pages)]);
     let issuers = topology.issuers.iter().map(|i| (&i.id, &i.endpoint));
+    let apps = topology.issuers.iter().filter_map(|i| Some((&i.id, i.app.as_ref()?)));
     let merchants = topology.merchants.iter().map(|m| (&m.id, &m.notifications));
-    for (id, address) in platform.chain(acquirers).chain(issuers).chain(merchants) {
+    let shops = topology.merchants.iter().zip(&topology.storefront).map(|(m, shops)| (&m.id, shops));
+    for (id, address) in platform.chain(acquirers).chain(issuers).chain(apps).chain(merchants).chain(shops) {
         let port = port(address)?;
         ensure!(ports::is_free(port), "port {port} of {id} is taken by another program: end it and try again");
     }

@@ -4,6 +4,7 @@
 //! language; `SANDBOX.md` documents it field by field. All paths in it are absolute.
 
 pub mod files;
+mod members;
 mod people;
 pub mod plan;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::role::Server;
 
+pub use members::{Demand, Merchant, SuspendedBank};
 pub use people::{Account, AccountKind, Card, Customer};
 
 /// Changes whenever a program that reads `sandbox.json` would have to.
@@ -48,8 +50,12 @@ pub struct Topology {
     pub acquirers: Vec<Acquirer>,
     /// The issuers.
     pub issuers: Vec<Issuer>,
+    /// Banks that the operator has suspended, which run no server.
+    pub suspended_banks: Vec<SuspendedBank>,
     /// The shops.
     pub merchants: Vec<Merchant>,
+    /// The demo shops' pages, plain HTTP; none where nobody looks at pages.
+    pub storefront: Option<String>,
     /// Parties that exist to be refused.
     pub outsiders: Outsiders,
     /// What the acquirer's simulated card network does with which card.
@@ -107,7 +113,7 @@ pub struct Platform {
     pub endpoint: String,
     /// Its gRPC port for devices, server TLS.
     pub devices: String,
-    /// Its HTTPS port with the bank picker.
+    /// Its pages, with the bank picker: HTTPS, or in a sandbox plain HTTP on a name of loopback.
     pub pages: String,
     /// Its numbers, plain HTTP: `http://127.0.0.1:PORT/metrics`.
     pub metrics: String,
@@ -165,10 +171,18 @@ pub struct Acquirer {
     pub name_zh_tw: String,
     /// Its gRPC port for members, mutual TLS: `https://localhost:PORT`.
     pub endpoint: String,
-    /// Its HTTPS port with the payment pages.
+    /// Its payment pages: HTTPS, or in a sandbox plain HTTP on a name of loopback.
     pub pages: String,
     /// Its gRPC port for its own people (`acquirer operate`), mutual TLS: `https://localhost:PORT`.
     pub operations: String,
+    /// Whether it is a member of the platform, which offers every bank. If not, its shops' customers pay with
+    /// banks that call it directly.
+    pub at_platform: bool,
+    /// What its QR codes' links begin with.
+    pub app_link: String,
+    /// From more than these amounts on, one for each currency, the browser that opened the payment page must
+    /// pay.
+    pub same_device_above: Vec<Amount>,
     /// Its TLS certificate.
     pub tls: KeyPair,
     /// Its signing certificate.
@@ -189,6 +203,8 @@ pub struct Issuer {
     pub name_zh_tw: String,
     /// Its app link.
     pub app_link: String,
+    /// Its app's pages, plain HTTP on a name of loopback; none where it serves no app.
+    pub app: Option<String>,
     /// Its gRPC port for devices, server TLS: `https://localhost:PORT`.
     pub endpoint: String,
     /// The BINs of its cards.
@@ -231,46 +247,6 @@ pub struct Passkeys {
     pub origin: String,
 }
 
-/// One shop.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Merchant {
-    /// Its id.
-    pub id: String,
-    /// The name that a cardholder sees.
-    pub display_name: String,
-    /// Its domain.
-    pub domain: String,
-    /// Its ISO 18245 category.
-    pub category_code: String,
-    /// Its acquirer's id.
-    pub acquirer: String,
-    /// Where its server takes notifications, mutual TLS: `https://localhost:PORT`.
-    pub notifications: String,
-    /// A return address on its allow-list.
-    pub return_url: String,
-    /// The currency that it may take.
-    pub currency: String,
-    /// What it may take in one order, in minor units.
-    pub order_max: i64,
-    /// What it may take in a day, in minor units.
-    pub day_max: i64,
-    /// What its acquirer demands of the banks' identity verification for payments to its category.
-    pub demand: Option<Demand>,
-    /// Its TLS certificate, for calls and for its own server.
-    pub tls: KeyPair,
-}
-
-/// What an acquirer demands of a bank's identity verification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Demand {
-    /// So many of the three kinds of proof.
-    pub kinds: u32,
-    /// Whether a bound device must have signed a consent.
-    pub consent: bool,
-}
-
 /// Parties that exist to be refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -300,10 +276,11 @@ pub struct TestCard {
 }
 
 impl Policy {
-    /// Whether a session that a device proved is accepted from that device alone.
+    /// Whether a session that a device proved is accepted from that device alone. A bank that serves an app accepts
+    /// its sessions from every device: a browser loads a page without a device's signature.
     #[must_use]
-    pub const fn binds_sessions(self) -> bool {
-        matches!(self, Self::Any)
+    pub const fn binds_sessions(self, serves_app: bool) -> bool {
+        matches!(self, Self::Any) && !serves_app
     }
 }
 

@@ -135,7 +135,7 @@ fn a_benchmark_goes_through_the_relay() {
 fn servers(folder: &Path) -> Vec<u32> {
     let topology = describe(folder).unwrap();
     let servers = topology.servers();
-    assert_eq!(servers.len(), 5);
+    assert_eq!(servers.len(), 6);
     let pids = servers.iter().map(|(_, _, files)| fs::read_to_string(merchant_sim::network::pid_file(files)).unwrap());
     pids.map(|pid| pid.trim().parse().unwrap()).collect()
 }

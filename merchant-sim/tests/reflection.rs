@@ -49,7 +49,9 @@ fn a_strange_client_lists_describes_and_orders() {
     let banks: Value = serde_json::from_str(&said(&buf(&topology, None, &["-d", "{}", &address]))).unwrap();
     let banks: Vec<&str> =
         banks["banks"].as_array().unwrap().iter().map(|bank| bank["bankId"].as_str().unwrap()).collect();
-    assert_eq!(banks, topology.issuers.iter().map(|issuer| issuer.id.as_str()).collect::<Vec<_>>());
+    let suspended = topology.suspended_banks.iter().map(|bank| bank.id.as_str());
+    let known: Vec<&str> = topology.issuers.iter().map(|issuer| issuer.id.as_str()).chain(suspended).collect();
+    assert_eq!(banks, known);
 
     let order = json!({
         "merchantReference": "buf-1",

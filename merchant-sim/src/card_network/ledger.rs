@@ -101,11 +101,8 @@ impl Ledger {
     pub async fn request(&self, id: &Id, asked: &Asked, verdict: Verdict) -> Result<(), LedgerError> {
         self.change(id, |entry, now| {
             let mut entry = entry.unwrap_or_else(|| Entry::new(State::new(verdict, now), now));
-            match &entry.asked {
-                Some(first) if first != asked => return Err(LedgerError::OtherContent),
-                Some(_) => {}
-                None => entry.asked = Some(asked.clone()),
-            }
+            entry.must_be_about(asked)?;
+            entry.asked.get_or_insert_with(|| asked.clone());
             entry.requests += 1;
             Ok(entry)
         })
@@ -131,9 +128,11 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`].
-    pub async fn inquire(&self, id: &Id) -> Result<Option<Decision>, LedgerError> {
+    pub async fn inquire(&self, id: &Id, asked: &Asked) -> Result<Option<Decision>, LedgerError> {
         let now = self.clock.now();
-        Ok(self.load(id).await?.and_then(|(entry, _)| entry.state.told_at(now)))
+        let Some((entry, _)) = self.load(id).await? else { return Ok(None) };
+        entry.must_be_about(asked)?;
+        Ok(entry.state.told_at(now))
     }
 
     /// Reverses an authorization, known or not.

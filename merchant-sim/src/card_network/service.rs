@@ -42,7 +42,7 @@ pub(super) struct Line {
 #[derive(Clone, Debug)]
 enum Work {
     Request { id: Id, asked: Asked, verdict: Verdict },
-    Inquiry(Id),
+    Inquiry { id: Id, asked: Asked },
     Reversal(Id),
 }
 
@@ -62,7 +62,7 @@ impl Line {
     async fn work(&self, call: Call, mut work: Work) -> Result<(Done, bool), Status> {
         let (id, amount) = match &work {
             Work::Request { id, asked, verdict: _ } => (id, Some(asked.amount.minor_units())),
-            Work::Inquiry(id) | Work::Reversal(id) => (id, None),
+            Work::Inquiry { id, asked: _ } | Work::Reversal(id) => (id, None),
         };
         let Some(what) = self.faults.meet(call, &id.authorization, amount) else {
             return Ok((self.perform(work, Duration::ZERO).await?, false));
@@ -114,7 +114,7 @@ impl Line {
                 Work::Request { id, asked, verdict } => {
                     ledger.request(id, asked, *verdict).await.map(|()| Done::Requested)
                 }
-                Work::Inquiry(id) => ledger.inquire(id).await.map(Done::Told),
+                Work::Inquiry { id, asked } => ledger.inquire(id, asked).await.map(Done::Told),
                 Work::Reversal(id) => ledger.reverse(id).await.map(|()| Done::Reversed),
             }
         });
@@ -164,12 +164,14 @@ impl pb::card_network_server::CardNetwork for Line {
     async fn inquire(&self, request: Request<pb::InquireRequest>) -> Result<Response<pb::InquireResponse>, Status> {
         let id = parse_id(request.get_ref().id.clone()).map_err(invalid)?;
         self.own(&request, &id.acquirer)?;
-        let (done, twice) = self.work(Call::Inquire, Work::Inquiry(id)).await?;
+        let message = request.into_inner();
+        let asked = parse_asked(message.amount, &message.merchant_id).map_err(invalid)?;
+        let (done, twice) = self.work(Call::Inquire, Work::Inquiry { id, asked }).await?;
         let decision = match done {
             Done::Told(decision) => decision.map(to_pb),
             Done::Requested | Done::Reversed => None,
         };
-        Ok(answered(pb::InquireResponse { id: request.into_inner().id, decision }, twice))
+        Ok(answered(pb::InquireResponse { id: message.id, decision }, twice))
     }
 
     async fn reverse(&self, request: Request<pb::ReverseRequest>) -> Result<Response<pb::ReverseResponse>, Status> {
@@ -238,6 +240,14 @@ fn parse_sale(pb: pb::CardNetworkAuthorizeRequest) -> Result<(CardData, Asked), 
     let merchant = fields.text("merchant_id", &pb.merchant_id);
     require!(fields; card, amount, merchant);
     Ok((card, Asked { amount, merchant }))
+}
+
+fn parse_asked(amount: Option<pb::Money>, merchant: &str) -> Result<Asked, Invalid> {
+    let mut fields = Fields::new();
+    let amount = fields.message("amount", amount, Money::parse_positive);
+    let merchant = fields.text("merchant_id", merchant);
+    require!(fields; amount, merchant);
+    Ok(Asked { amount, merchant })
 }
 
 fn parse_page(pb: &pb::ListAuthorizationsRequest) -> Result<(AcquirerId, PageRequest), Invalid> {

@@ -47,7 +47,8 @@ pub(super) struct Crash {
 
 pub(super) async fn canary(wishes: &Canary, console: &Console) -> Result<Ended> {
     let folder = Folder::new(wishes.keep, console)?;
-    let wishes = plan::Wishes { reflection: true, log_filter: "trace", load_customers: 0 };
+    let wishes =
+        plan::Wishes { reflection: true, log_filter: "trace", load_customers: 0, pages: plan::Pages::Programs };
     let slow = |issuer: &mut Issuer| issuer.vault_rotation_rate = scenario::ROTATION_RATE;
     let mut network = start_changed(&folder, wishes, slow, console).await?;
     let topology = network.topology.clone();
@@ -89,7 +90,7 @@ pub(super) async fn crash(wishes: &Crash, console: &Console) -> Result<Ended> {
 pub(super) async fn timing(wishes: &Timing, console: &Console) -> Result<Ended> {
     let seed = seed(wishes.seed)?;
     let folder = Folder::new(wishes.keep, console)?;
-    let plain = plan::Wishes { reflection: true, log_filter: "info", load_customers: 0 };
+    let plain = plan::Wishes { reflection: true, log_filter: "info", load_customers: 0, pages: plan::Pages::Programs };
     // All failed proofs come from this machine.
     let patient = |issuer: &mut Issuer| issuer.source_failures_max = u32::MAX;
     let network = start_changed(&folder, plain, patient, console).await?;

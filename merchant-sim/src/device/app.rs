@@ -185,6 +185,7 @@ pub fn charge_request(token: &Bytes, order: pb::Signed, card_option_id: &str) ->
         ticket: Bytes::new(),
         consent: None,
         session_use: None,
+        device_confirmation: None,
     })
 }
 

@@ -1,4 +1,7 @@
-//! Fetching a page over HTTPS, as a browser does that trusts the network's authority.
+//! Fetching a page over HTTPS, as a browser does that trusts the network's authority: it keeps the cookies of each
+//! host, says that its forms are sent from the page's own site, and speaks English.
+
+mod cookies;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, LOCATION};
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -15,6 +18,8 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use cookies::Cookies;
 
 /// The largest page that is read. A payment page with its QR code has some hundred KiB at most.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -25,10 +30,11 @@ const PAGE_TIME: Duration = Duration::from_secs(10);
 /// How a form's fields travel.
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A browser.
+/// A browser. Clones are its tabs: they share its cookies.
 #[derive(Clone, Debug)]
 pub struct Browser {
     tls: Arc<ClientConfig>,
+    cookies: Arc<Cookies>,
 }
 
 /// What a server answered.
@@ -59,7 +65,7 @@ impl Browser {
     pub fn trusting(authority: &Path) -> Result<Self> {
         let mut tls = mesh::tls::device_client_config(authority)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { tls: Arc::new(tls) })
+        Ok(Self { tls: Arc::new(tls), cookies: Arc::default() })
     }
 
     /// Fetches one page. The server's certificate must be good for the address's host name. A redirect is
@@ -97,7 +103,9 @@ impl Browser {
         let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
         stream.set_nodelay(true)?;
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
-        exchange(stream, &uri, method, body).await
+        let page = exchange(stream, &uri, method, body, &self.cookies.of(host)).await?;
+        self.cookies.take(host, &page.headers);
+        Ok(page)
     }
 }
 
@@ -109,12 +117,12 @@ pub async fn fetch_plainly(address: &str) -> Result<Page> {
     let uri: Uri = address.parse().context("this is no address")?;
     let host = uri.host().context("the address has no host")?;
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
-    let page = tokio::time::timeout(PAGE_TIME, exchange(stream, &uri, Method::GET, String::new())).await;
+    let page = tokio::time::timeout(PAGE_TIME, exchange(stream, &uri, Method::GET, String::new(), "")).await;
     page.with_context(|| format!("{address} did not answer within {} s", PAGE_TIME.as_secs()))?
 }
 
 /// One request and its answer on a connection of its own.
-async fn exchange<S>(stream: S, uri: &Uri, method: Method, body: String) -> Result<Page>
+async fn exchange<S>(stream: S, uri: &Uri, method: Method, body: String, cookies: &str) -> Result<Page>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -123,8 +131,15 @@ where
         .method(&method)
         .uri(uri.path_and_query().map_or("/", |path| path.as_str()))
         .header(HOST, uri.authority().context("the address has no host")?.as_str())
-        .header(ACCEPT, "text/html");
-    let request = if method == Method::POST { request.header(CONTENT_TYPE, FORM) } else { request };
+        .header(ACCEPT, "text/html")
+        .header(ACCEPT_LANGUAGE, "en");
+    let request = if cookies.is_empty() { request } else { request.header(COOKIE, cookies) };
+    let request = if method == Method::POST {
+        let origin = format!("https://{}", uri.authority().context("the address has no host")?);
+        request.header(CONTENT_TYPE, FORM).header(ORIGIN, origin).header("sec-fetch-site", "same-origin")
+    } else {
+        request
+    };
     let request = request.body(Full::new(Bytes::from(body)))?;
     // The connection is driven beside the request and dropped with it, so that nothing stays behind.
     let exchange = async {

@@ -1,5 +1,6 @@
 //! The way from the payment page to a bank's app, as a shopper clicks it: "choose my bank" on the
-//! acquirer's page, a bank on the platform's page, and the app link with a code in its fragment.
+//! acquirer's page, a bank on the platform's page, and on the page behind it the app link with a code in its
+//! fragment.
 
 use anyhow::{Context as _, Result, ensure};
 use http::Uri;
@@ -85,10 +86,11 @@ impl Picker {
         let page = browser.fetch(&self.address).await?;
         let form = form(&page.text).context("the bank picker shows no bank")?;
         let answer = browser.submit(&beside(&self.address, form.action)?, Some(("bank", bank))).await?;
-        match answer.leads_to() {
-            Some(link) => Ok(Picked::App(AppLink::parse(link)?)),
-            None => Ok(Picked::Refused(answer.status)),
-        }
+        let Some(path) = answer.leads_to() else { return Ok(Picked::Refused(answer.status)) };
+        let page = browser.fetch(&beside(&self.address, path)?).await?;
+        ensure!(page.status == 200, "the page that opens the app answered {}", page.status);
+        let link = app_link(&page.text).context("the page behind the bank opens no app")?;
+        Ok(Picked::App(AppLink::parse(&link)?))
     }
 }
 
@@ -132,6 +134,13 @@ fn form(html: &str) -> Option<Form<'_>> {
     forms.into_iter().next()
 }
 
+/// The link that opens the app, of the page behind a bank.
+fn app_link(html: &str) -> Option<String> {
+    let tags = html.split("<a").skip(1).filter_map(|rest| rest.split('>').next());
+    let mut links = tags.filter(|tag| attribute(tag, "class").is_some_and(|class| class.contains("open-app")));
+    Some(attribute(links.next()?, "href")?.replace("&amp;", "&").replace("&#38;", "&"))
+}
+
 fn attribute<'t>(tag: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
     rest.split('"').next()
@@ -151,7 +160,7 @@ fn plain(html: &str) -> String {
 fn beside(page: &str, path: &str) -> Result<String> {
     let uri: Uri = page.parse().context("the page's address")?;
     let authority = uri.authority().context("the page has no host")?;
-    ensure!(path.starts_with('/'), "the form leads to {path}, which is no path of its own server");
+    ensure!(path.starts_with('/'), "the page leads to {path}, which is no path of its own server");
     Ok(format!("https://{authority}{path}"))
 }
 
@@ -171,6 +180,9 @@ mod tests {
         assert_eq!(form.action, "/c/chk_1/bank");
         let choices = form.choices();
         assert_eq!(choices[0], Choice { bank: "bank-a".to_owned(), text: "甲 A &amp; Co".to_owned(), enabled: true });
+        let page = r#"<a href="/c/chk_1">x</a> <a class="button open-app" rel="noreferrer" href="https://a.example/#c=K">y</a>"#;
+        assert_eq!(app_link(page).as_deref(), Some("https://a.example/#c=K"));
+        assert_eq!(app_link(PAGE), None);
         assert_eq!((choices[1].text.as_str(), choices[1].enabled, choices.len()), ("B paused", false, 2));
         assert!(super::form("<form method=\"get\" action=\"/\"></form>").is_none());
     }

@@ -69,6 +69,7 @@ impl RawBank {
             signed_at: SystemTime::now(),
             factors: vec![Factor::Knowledge],
             consent_digest: None,
+            device_confirmation: None,
         };
         let route = Route {
             issuer: request.issuer.clone(),

@@ -25,7 +25,7 @@ use super::generator::UNDER_WAY_MAX;
 use super::outcome::{Ended, Order, Outcome};
 use super::pool::{self, Pool};
 use crate::hostile::bank::RawBank;
-use crate::shop::{self, Shop};
+use crate::shop::{self, Placed, Shop};
 use crate::topology::{Card, Topology};
 
 const AUTHORIZE: &str = "/bankside.v1.Authorization/Authorize";
@@ -44,11 +44,25 @@ const KNOWN_MAX: usize = 64;
 /// The load of one bank on the acquirer.
 #[derive(Debug)]
 pub(super) struct Authorizations {
+    source: Rc<Source>,
+    dialer: Dialer,
+    ready: Pool<Bytes>,
+}
+
+/// What requests are made of.
+#[derive(Debug)]
+struct Source {
     shop: Shop,
     bank: RawBank,
     card: Card,
-    dialer: Dialer,
-    ready: Pool<Bytes>,
+}
+
+impl Source {
+    /// The request of an order, signed and framed.
+    fn request(&self, placed: &Placed) -> Result<Bytes> {
+        let draft = self.bank.draft(&placed.signed, &self.card, &Bytes::new())?;
+        framed(&self.bank.sign(&draft))
+    }
 }
 
 impl Authorizations {
@@ -58,23 +72,21 @@ impl Authorizations {
         let identity: Arc<TlsIdentity> = shop::identity(topology, &issuer.tls)?;
         let expected = ExpectedServer::member(Role::Acquirer, acquirer.id.parse()?);
         let customer = issuer.load_customers.first().context("the bank has no customers for load")?;
-        Ok(Self {
+        let source = Source {
             shop: pool::shop(topology)?,
             bank: RawBank::of(issuer)?,
             card: customer.cards().next().context("the customer has no card")?.clone(),
+        };
+        Ok(Self {
+            source: Rc::new(source),
             dialer: Dialer::new(&acquirer.endpoint, identity, expected)?,
             ready: Pool::new(),
         })
     }
 
     pub(super) async fn prepare(&mut self, count: usize) -> Result<()> {
-        let Self { shop, bank, card, ready, .. } = self;
-        let no_ticket = Bytes::new();
-        pool::fill(ready, count, shop, |placed| {
-            let draft = bank.draft(&placed.signed, card, &no_ticket)?;
-            framed(&bank.sign(&draft))
-        })
-        .await
+        let Self { source, ready, .. } = self;
+        pool::fill(ready, count, &source.shop, |placed| source.request(&placed)).await
     }
 
     pub(super) async fn run(&mut self, order: Order) -> Result<Outcome> {
@@ -83,13 +95,15 @@ impl Authorizations {
             connections.push(Connection { sender: connect(&self.dialer).await?, calls: Cell::new(0) });
         }
         let request = request(&self.dialer)?;
-        let work = Calls { connections, next: Cell::new(0), request, refusals: RefCell::default() };
+        let source = Rc::clone(&self.source);
+        let work = Calls { source, connections, next: Cell::new(0), request, refusals: RefCell::default() };
         drive(work, &mut self.ready, order).await
     }
 }
 
 /// The connections of one run.
 struct Calls {
+    source: Rc<Source>,
     connections: Vec<Connection>,
     next: Cell<usize>,
     request: Request<()>,
@@ -107,6 +121,11 @@ impl Work for Calls {
 
     fn room(&self) -> u64 {
         CALLS_PER_CONNECTION * self.connections.len() as u64
+    }
+
+    async fn make(self: Rc<Self>) -> Option<Bytes> {
+        let placed = pool::place_once(&self.source.shop).await.ok()?;
+        self.source.request(&placed).ok()
     }
 
     async fn go(self: Rc<Self>, frame: Bytes) -> (Ended, Option<Bytes>) {

@@ -55,7 +55,8 @@ pub async fn run(wishes: &Command, console: &Console) -> Result<bool> {
         console.line(console.paint(Style::Bad, advice));
     }
     console.working("making certificates and keys");
-    let plan = plan::Wishes { reflection: false, log_filter: "info", load_customers: CUSTOMERS };
+    let plan =
+        plan::Wishes { reflection: false, log_filter: "info", load_customers: CUSTOMERS, pages: plan::Pages::Programs };
     let plan::Planned { topology, reserved } = plan::make(folder.path(), plan)?;
     let mut network = Network::start(topology, Some(reserved), Beginning::FirstOrder, console).await?;
     let level = Duration::from_secs(wishes.seconds);

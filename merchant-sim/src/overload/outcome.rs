@@ -78,6 +78,9 @@ pub struct Outcome {
     pub p99_ms: f64,
     /// What 99 of 100 refusals stayed below.
     pub refused_p99_ms: f64,
+    /// How long after the last unit was begun a new one was made and done, in milliseconds; none where that took
+    /// too long to be waited for, and after a closed loop.
+    pub recovered_ms: Option<f64>,
 }
 
 impl Outcome {

@@ -53,13 +53,14 @@ impl Payments {
     }
 
     pub(super) async fn run(&mut self, order: Order) -> Result<Outcome> {
-        let work = Crowd { payers: self.payers.clone(), next: Cell::new(0) };
+        let work = Crowd { shop: self.shop.clone(), payers: self.payers.clone(), next: Cell::new(0) };
         drive(work, &mut self.ready, order).await
     }
 }
 
 /// Everybody who pays in one run.
 struct Crowd {
+    shop: Shop,
     payers: Vec<Rc<Payer>>,
     next: Cell<usize>,
 }
@@ -69,6 +70,10 @@ impl Work for Crowd {
 
     fn room(&self) -> u64 {
         UNDER_WAY_MAX
+    }
+
+    async fn make(self: Rc<Self>) -> Option<Placed> {
+        pool::place_once(&self.shop).await.ok()
     }
 
     async fn go(self: Rc<Self>, placed: Placed) -> (Ended, Option<Placed>) {

@@ -16,7 +16,8 @@ use crate::topology::Topology;
 const AT_ONCE: usize = 32;
 
 /// How long the acquirer may go on refusing an order. After a level far beyond what it carries, and on a machine
-/// that others use as well, it takes a moment until it has room.
+/// that others use as well, it takes a moment until it has room; how long that may be is judged before, by the
+/// level itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What each order is over, in minor units: the least, so that limits last.
@@ -51,11 +52,19 @@ pub(super) async fn fill<T>(
     Ok(())
 }
 
+/// Places an order once.
+///
+/// # Errors
+/// The acquirer refuses it.
+pub(super) async fn place_once(shop: &Shop) -> Result<Placed> {
+    shop.place(AMOUNT).await
+}
+
 /// Places an order, and asks again when it is told to.
 async fn place(shop: &Shop) -> Result<Placed> {
     let begin = Instant::now();
     loop {
-        let error = match shop.place(AMOUNT).await {
+        let error = match place_once(shop).await {
             Ok(placed) => return Ok(placed),
             Err(error) => error,
         };

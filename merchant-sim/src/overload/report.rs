@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::{Outcome, as_float};
 use super::servers::{LOAD, Usage};
-use super::{GOODPUT_SHARE_MIN, MEMORY_GROWTH_MIB_MAX, Path, plot};
+use super::{GOODPUT_SHARE_MIN, MEMORY_GROWTH_MIB_MAX, Path, RECOVERY_MAX, plot};
 use crate::console::{Console, Style, column};
 
 /// One level of load.
@@ -39,6 +39,8 @@ struct Figures {
     share: f64,
     p99_ms: f64,
     growth_mib: f64,
+    /// Without end, where nothing was done after a level for as long as it was tried.
+    recovered_ms: f64,
 }
 
 impl Report {
@@ -54,7 +56,7 @@ impl Report {
             }
         };
         check(growth_mib <= MEMORY_GROWTH_MIB_MAX, format!("a server's memory grew by {growth_mib:.0} MiB"));
-        for Level { times, outcome, .. } in &self.levels {
+        for level @ Level { times, outcome, .. } in &self.levels {
             // Where no more is sent than is carried, no more than that can be done.
             let share = outcome.goodput() / peak;
             let is_kept = *times == 1 || share >= GOODPUT_SHARE_MIN;
@@ -70,6 +72,12 @@ impl Report {
             // Work that nobody waits for any more when it is done is what an overload must not turn into.
             let late = as_float(outcome.late) <= as_float(outcome.begun) / 100.0;
             check(late, format!("{} had no answer in time at {times}x", outcome.late));
+            let recovered = recovered_ms(level);
+            let bound = RECOVERY_MAX.as_secs_f64() * 1e3;
+            check(
+                recovered <= bound,
+                format!("nothing was done for {recovered:.0} ms after {times}x, over {bound:.0}"),
+            );
         }
         problems
     }
@@ -88,6 +96,7 @@ impl Report {
             share: lowest.unwrap_or_default() / self.peak(),
             p99_ms: self.levels.iter().map(|level| level.outcome.p99_ms).fold(0.0, f64::max),
             growth_mib: self.loaded.iter().map(|server| self.growth_mib(server)).fold(0.0, f64::max),
+            recovered_ms: self.levels.iter().map(recovered_ms).fold(0.0, f64::max),
         }
     }
 
@@ -99,6 +108,10 @@ impl Report {
         let before = levels.next().and_then(|memory| memory.last().copied()).unwrap_or_default();
         levels.flatten().fold(before, f64::max) - before
     }
+}
+
+fn recovered_ms(level: &Level) -> f64 {
+    level.outcome.recovered_ms.unwrap_or(f64::INFINITY)
 }
 
 /// Shows everything, and last the worst of the figures that are promised.
@@ -116,6 +129,7 @@ pub fn show(reports: &[Report], console: &Console) {
         share: one.share.min(other.share),
         p99_ms: one.p99_ms.max(other.p99_ms),
         growth_mib: one.growth_mib.max(other.growth_mib),
+        recovered_ms: one.recovered_ms.max(other.recovered_ms),
     });
     if let Some(worst) = worst {
         let verdict = if problems.is_empty() { "all as promised" } else { "NOT as promised" };
@@ -124,10 +138,10 @@ pub fn show(reports: &[Report], console: &Console) {
     }
 }
 
-fn in_words(what: &str, Figures { share, p99_ms, growth_mib }: Figures) -> String {
+fn in_words(what: &str, Figures { share, p99_ms, growth_mib, recovered_ms }: Figures) -> String {
     format!(
         "{what}: up to 10x the load, goodput at least {:.0} % of its peak, p99 at most {p99_ms:.0} ms, \
-         memory +{growth_mib:.0} MiB",
+         memory +{growth_mib:.0} MiB, the first success at most {recovered_ms:.0} ms after the load",
         share * 100.0
     )
 }
@@ -152,13 +166,14 @@ fn show_one(report: &Report, console: &Console) {
         "late",
         "failed",
         "held back",
+        "again ms",
     ];
     let head: String = head.iter().map(|name| format!("{name:>10}")).collect();
     console.line(console.paint(Style::Faint, &head));
     let peak = report.peak();
-    for Level { times, outcome, .. } in &report.levels {
+    for level @ Level { times, outcome, .. } in &report.levels {
         console.line(format!(
-            "{:>10}{:>10.0}{:>10.0}{:>9.0}%{:>10.1}{:>10.1}{:>10.0}{:>10.1}{:>10}{:>10}{:>10}",
+            "{:>10}{:>10.0}{:>10.0}{:>9.0}%{:>10.1}{:>10.1}{:>10.0}{:>10.1}{:>10}{:>10}{:>10}{:>10.0}",
             format!("{times}x"),
             outcome.offered(),
             outcome.goodput(),
@@ -170,6 +185,7 @@ fn show_one(report: &Report, console: &Console) {
             outcome.late,
             outcome.failed,
             outcome.held_back,
+            recovered_ms(level),
         ));
     }
     console.line("");
@@ -199,7 +215,14 @@ pub(super) mod tests {
     pub(in super::super) fn sound() -> Report {
         let level = |times: u32, good: u64| Level {
             times,
-            outcome: Outcome { seconds: 10.0, begun: good, good, p99_ms: 200.0, ..Outcome::default() },
+            outcome: Outcome {
+                seconds: 10.0,
+                begun: good,
+                good,
+                p99_ms: 200.0,
+                recovered_ms: Some(60.0),
+                ..Outcome::default()
+            },
             usage: vec![Usage { name: "a".to_owned(), processors: 1.0, memory_mib: vec![50.0, 60.0] }],
         };
         let levels = vec![level(1, 10_000), level(2, 9_900), level(5, 9_500), level(10, 9_000)];
@@ -231,6 +254,12 @@ pub(super) mod tests {
         assert_eq!(changed(|level| level.outcome.refused_bare = 1).len(), 1);
         assert_eq!(changed(|level| level.outcome.failed = 1).len(), 1);
         assert_eq!(changed(|level| level.outcome.late = 91).len(), 1);
+        assert_eq!(changed(|level| level.outcome.recovered_ms = Some(3_000.0)).len(), 0);
+        assert_eq!(
+            changed(|level| level.outcome.recovered_ms = Some(19_000.0)),
+            ["authorizations: nothing was done for 19000 ms after 10x, over 3000"]
+        );
+        assert_eq!(changed(|level| level.outcome.recovered_ms = None).len(), 1);
         let grown = changed(|level| level.usage.iter_mut().for_each(|usage| usage.memory_mib.push(157.0)));
         assert_eq!(grown, ["authorizations: a server's memory grew by 97 MiB"]);
     }
@@ -240,9 +269,10 @@ pub(super) mod tests {
         let mut report = sound();
         report.levels[1].outcome.p99_ms = 300.0;
         report.levels[2].outcome.good = 8_500;
+        report.levels[3].outcome.recovered_ms = Some(900.0);
         let words = in_words("overload", report.figures());
-        let expected =
-            "overload: up to 10x the load, goodput at least 85 % of its peak, p99 at most 300 ms, memory +0 MiB";
+        let expected = "overload: up to 10x the load, goodput at least 85 % of its peak, p99 at most 300 ms, memory +0 \
+                        MiB, the first success at most 900 ms after the load";
         assert_eq!(words, expected);
     }
 }

@@ -8,17 +8,32 @@ use crate::topology::{KeyPair, Merchant, NextHop, Topology};
 /// How many cards of a customer are listed.
 const CARDS_SHOWN: usize = 13;
 
-/// Shows where everything is, who can pay, and what to try.
+/// Shows where to begin, who can pay, where everything is, and what else to try.
 pub(super) fn show(topology: &Topology, description: &Path, console: &Console) {
     console.heading("The sandbox is up");
+    if let Some(storefront) = &topology.storefront {
+        console.line(format!(
+            "Open this in a browser, buy something, and pay:  {}",
+            console.paint(Style::Strong, storefront)
+        ));
+    }
+    cardholders(topology, console);
+    addresses(topology, description, console);
+    commands(topology, console);
+    console.line("");
+    console.line("Stop it with Ctrl-C; the next start finds its orders, accounts and ports again.");
+}
+
+fn addresses(topology: &Topology, description: &Path, console: &Console) {
+    console.heading("Addresses");
     for acquirer in &topology.acquirers {
         address(console, &format!("acquirer {}", acquirer.id), &acquirer.endpoint, "gRPC, mutual TLS");
-        address(console, "", &acquirer.pages, "payment pages, HTTPS");
+        address(console, "", &acquirer.pages, "payment pages");
     }
     let platform = &topology.platform;
     address(console, &format!("platform {}", platform.id), &platform.endpoint, "gRPC for members, mutual TLS");
     address(console, "", &platform.devices, "gRPC for devices, server TLS");
-    address(console, "", &platform.pages, "bank picker, HTTPS");
+    address(console, "", &platform.pages, "bank picker");
     address(console, "", &platform.metrics, "numbers, plain HTTP");
     for issuer in &topology.issuers {
         let way = match issuer.next_hop {
@@ -26,6 +41,9 @@ pub(super) fn show(topology: &Topology, description: &Path, console: &Console) {
             NextHop::Platform => "gRPC for devices; the platform relays for it",
         };
         address(console, &format!("issuer {}", issuer.id), &issuer.endpoint, way);
+        if let Some(app) = &issuer.app {
+            address(console, "", app, "the bank's app");
+        }
     }
     for merchant in &topology.merchants {
         address(console, &format!("merchant {}", merchant.id), &merchant.notifications, "notifications, mutual TLS");
@@ -34,15 +52,11 @@ pub(super) fn show(topology: &Topology, description: &Path, console: &Console) {
     console.line(format!("everything, for programs   {}", description.display()));
     console.line(format!("certificate authority      {}", topology.authority.display()));
     console.line(format!("logs                       {}", topology.folder.join("logs").display()));
-    cardholders(topology, console);
-    commands(topology, console);
-    console.line("");
-    console.line("Stop it with Ctrl-C; the next start finds its orders, accounts and ports again.");
 }
 
 fn address(console: &Console, who: &str, address: &str, what: &str) {
     let what = console.paint(Style::Faint, what);
-    console.line(format!("{} {} {what}", column(who, 32), column(address, 31)));
+    console.line(format!("{} {} {what}", column(who, 32), column(address, 39)));
 }
 
 fn cardholders(topology: &Topology, console: &Console) {

@@ -111,6 +111,12 @@ impl Inbox {
         orders.get(order).map(|events| events.iter().map(|event| event.says.clone()).collect()).unwrap_or_default()
     }
 
+    /// Changes with every new event, of whichever order.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.shared.changed.subscribe()
+    }
+
     /// Waits for the first event of an order that is wanted. `None` where it doesn't come in time.
     pub async fn wait_for(
         &self,
@@ -118,7 +124,7 @@ impl Inbox {
         patience: Duration,
         wanted: impl Fn(&OrderEvent) -> bool,
     ) -> Option<OrderEvent> {
-        let mut changed = self.shared.changed.subscribe();
+        let mut changed = self.news();
         let find = async {
             loop {
                 if let Some(event) = self.of(order).into_iter().find(&wanted) {

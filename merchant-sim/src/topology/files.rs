@@ -71,6 +71,8 @@ pub fn import_config(issuer: &Issuer) -> PathBuf {
 #[derive(Serialize)]
 struct Address {
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -127,7 +129,13 @@ fn membership(topology: &Topology, files: &ServerFiles) -> Membership {
 }
 
 fn listen(endpoint: &str) -> Result<Address> {
-    Ok(Address { address: format!("127.0.0.1:{}", port(endpoint)?) })
+    Ok(Address { address: format!("127.0.0.1:{}", port(endpoint)?), tls: None })
+}
+
+/// As [`listen`], over TLS only where the pages' address says so.
+fn listen_for_pages(pages: &str) -> Result<Address> {
+    let tls = pages.starts_with("http://").then_some("none");
+    Ok(Address { tls, ..listen(pages)? })
 }
 
 fn tls(topology: &Topology, files: &KeyPair) -> Tls {
@@ -147,6 +155,7 @@ fn write_toml(path: &Path, value: &impl Serialize) -> Result<()> {
 
 fn sign_directory(topology: &Topology, now: SystemTime) -> Result<()> {
     let description = topology.folder.join("banks.toml");
+    banks::write_logos(&topology.folder)?;
     write_toml(&description, &banks::describe(topology))?;
     let signing = &topology.operator.signing;
     let signer = Signer::from_pem(&read(&signing.certificate)?, &read(&signing.key)?)?;
@@ -169,7 +178,8 @@ mod tests {
     #[test]
     fn the_servers_accept_what_is_written_for_them() {
         let folder = tempfile::tempdir().unwrap();
-        let wishes = plan::Wishes { reflection: true, log_filter: "info", load_customers: 2 };
+        let wishes =
+            plan::Wishes { reflection: true, log_filter: "info", load_customers: 2, pages: plan::Pages::Programs };
         let topology = plan::make(folder.path(), wishes).unwrap().topology;
         write(&topology).unwrap();
         for acquirer in &topology.acquirers {

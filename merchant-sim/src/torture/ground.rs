@@ -57,7 +57,8 @@ impl Ground {
     /// # Errors
     /// The folder can't be used, or too few ports are free.
     pub(super) async fn make(folder: &Path) -> Result<Self> {
-        let wishes = plan::Wishes { reflection: false, log_filter: LOG, load_customers: 0 };
+        let wishes =
+            plan::Wishes { reflection: false, log_filter: LOG, load_customers: 0, pages: plan::Pages::Programs };
         let plan::Planned { mut topology, reserved } = plan::make(folder, wishes)?;
         let more = ports::reserve(2)?;
         topology.merchants.retain(|merchant| merchant.currency == CURRENCY);

@@ -72,6 +72,7 @@ impl Site {
             signed_at: SystemTime::now(),
             factors: vec![Factor::Knowledge],
             consent_digest: None,
+            device_confirmation: None,
         };
         let route = Route {
             issuer: request.issuer.clone(),

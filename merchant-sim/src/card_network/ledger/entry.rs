@@ -9,7 +9,7 @@ use proto::ids::MerchantId;
 use proto::money::Money;
 use proto::{pb, time};
 
-use super::{REVERSED, Verdict};
+use super::{LedgerError, REVERSED, Verdict};
 
 /// What an authorization is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +99,11 @@ pub struct Entry {
 impl Entry {
     pub(super) const fn new(state: State, now: SystemTime) -> Self {
         Self { asked: None, state, first_heard_at: now, requests: 0, reversals: 0 }
+    }
+
+    /// Refuses a message about another payment. An entry that nothing but a reversal made is about any.
+    pub(super) fn must_be_about(&self, asked: &Asked) -> Result<(), LedgerError> {
+        if self.asked.as_ref().is_none_or(|first| first == asked) { Ok(()) } else { Err(LedgerError::OtherContent) }
     }
 
     pub(super) fn encode(&self) -> Bytes {

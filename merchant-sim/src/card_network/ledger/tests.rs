@@ -70,6 +70,12 @@ async fn a_repeat_moves_nothing_and_other_content_is_refused() {
     let dearer = Asked { amount: Money::new("TWD".parse().unwrap(), 1).unwrap(), ..asked() };
     let other = bench.ledger.request(&id(1), &dearer, approves(Duration::ZERO)).await;
     assert!(matches!(other, Err(LedgerError::OtherContent)));
+    assert_eq!(bench.ledger.inquire(&id(1), &asked()).await.unwrap(), Some(Decision::Approved(code())));
+    let elsewhere = Asked { merchant: "shop-lamps".parse().unwrap(), ..asked() };
+    for other in [&dearer, &elsewhere] {
+        let told = bench.ledger.inquire(&id(1), other).await;
+        assert!(matches!(told, Err(LedgerError::OtherContent)), "{told:?}");
+    }
 }
 
 #[tokio::test]
@@ -86,17 +92,17 @@ async fn a_reversal_wins_before_the_request_before_the_decision_and_after_it() {
     // While it is pending: the late approval is never made.
     let late = bench();
     late.ledger.request(&id(1), &asked(), approves(LATE)).await.unwrap();
-    assert_eq!((late.only().await.0, late.ledger.inquire(&id(1)).await.unwrap()), (Pending, None));
+    assert_eq!((late.only().await.0, late.ledger.inquire(&id(1), &asked()).await.unwrap()), (Pending, None));
     late.ledger.reverse(&id(1)).await.unwrap();
     late.clock.advance(LATE);
-    assert_eq!(late.ledger.inquire(&id(1)).await.unwrap(), Some(NO));
+    assert_eq!(late.ledger.inquire(&id(1), &asked()).await.unwrap(), Some(NO));
     assert_eq!(late.only().await.0, Reversed);
 
     // After it: the money goes back.
     let made = bench();
     made.ledger.request(&id(1), &asked(), approves(LATE)).await.unwrap();
     made.clock.advance(LATE);
-    assert_eq!(made.ledger.inquire(&id(1)).await.unwrap(), Some(Decision::Approved(code())));
+    assert_eq!(made.ledger.inquire(&id(1), &asked()).await.unwrap(), Some(Decision::Approved(code())));
     for _ in 0..2 {
         made.restarted().reverse(&id(1)).await.unwrap();
     }

@@ -140,7 +140,7 @@ async fn picking(stage: &mut Stage<'_>, placed: &crate::shop::Placed) -> Result<
     let choices = picker.choices(&stage.browser).await?;
     let choice = choices.iter().find(|choice| choice.bank == NIMBUS).context("the bank is not on the picker")?;
     let shown = format!("{}, {}", choice.text, if choice.enabled { "enabled" } else { "disabled" });
-    stage.ensure("the picker shows it, paused and disabled", !choice.enabled && choice.text.contains("paused"), &shown);
+    stage.ensure("the picker shows it, paused and disabled", !choice.enabled && choice.text.contains("Paused"), &shown);
     let picked = match picker.pick(&stage.browser, NIMBUS).await? {
         Picked::App(link) => link.address,
         Picked::Refused(status) => status.to_string(),

@@ -23,7 +23,8 @@ struct Paper {
 impl Paper {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let wishes = plan::Wishes { reflection: false, log_filter: "info", load_customers: 0 };
+        let wishes =
+            plan::Wishes { reflection: false, log_filter: "info", load_customers: 0, pages: plan::Pages::Programs };
         let topology = plan::make(folder.path(), wishes).unwrap().topology;
         files::write(&topology).unwrap();
         Self { topology, _folder: folder }

@@ -1,10 +1,12 @@
 //! An acquirer's configuration.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::Serialize;
 
-use super::{Address, Membership, Store, Telemetry, Tls, Vault, listen, membership, telemetry, tls};
-use crate::topology::{Acquirer, Demand, KeyPair, Merchant, Topology};
+use super::{
+    Address, Directory, Membership, Store, Telemetry, Tls, Vault, listen, listen_for_pages, membership, telemetry, tls,
+};
+use crate::topology::{Acquirer, Amount, Demand, KeyPair, Merchant, Topology};
 
 #[derive(Serialize)]
 pub(super) struct File {
@@ -16,7 +18,10 @@ pub(super) struct File {
     signing: KeyPair,
     vault: Vault,
     store: Store,
-    platform: Membership,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<Directory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<Membership>,
     page: Page,
     telemetry: Telemetry,
     authentication: Authentication,
@@ -46,7 +51,10 @@ struct Listen {
 struct Page {
     public_url: String,
     app_link: String,
-    bank_picker: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bank_picker: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    same_device_above: Vec<Amount>,
 }
 
 #[derive(Serialize)]
@@ -68,7 +76,6 @@ struct Currency {
 }
 
 pub(super) fn describe(topology: &Topology, acquirer: &Acquirer) -> Result<File> {
-    let app_link = &topology.issuers.first().context("a network needs an issuer")?.app_link;
     let merchants = topology.merchants.iter().filter(|merchant| merchant.acquirer == acquirer.id);
     let rules = merchants.clone().filter_map(|merchant| {
         let Demand { kinds, consent } = merchant.demand?;
@@ -80,18 +87,20 @@ pub(super) fn describe(topology: &Topology, acquirer: &Acquirer) -> Result<File>
         reflection: topology.reflection,
         listen: Listen {
             members: listen(&acquirer.endpoint)?,
-            page: listen(&acquirer.pages)?,
+            page: listen_for_pages(&acquirer.pages)?,
             operations: listen(&acquirer.operations)?,
         },
         tls: tls(topology, &acquirer.tls),
         signing: acquirer.signing.clone(),
         vault: Vault { keys: acquirer.files.keys.clone() },
         store: Store { folder: acquirer.files.data.clone() },
-        platform: membership(topology, &acquirer.files),
+        directory: (!acquirer.at_platform).then(|| Directory { file: topology.directory.clone() }),
+        platform: acquirer.at_platform.then(|| membership(topology, &acquirer.files)),
         page: Page {
             public_url: acquirer.pages.clone(),
-            app_link: app_link.clone(),
-            bank_picker: topology.platform.pages.clone(),
+            app_link: acquirer.app_link.clone(),
+            bank_picker: acquirer.at_platform.then(|| topology.platform.pages.clone()),
+            same_device_above: acquirer.same_device_above.clone(),
         },
         telemetry: telemetry(topology),
         authentication: Authentication { rules: rules.collect() },

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Address, Directory, Membership, Store, Telemetry, Tls, listen, membership, policy_table, telemetry, tls};
+use super::{
+    Address, Directory, Membership, Store, Telemetry, Tls, listen, listen_for_pages, membership, policy_table,
+    telemetry, tls,
+};
 use crate::topology::{Issuer, KeyPair, NextHop, Topology};
 
 #[derive(Serialize)]
@@ -23,6 +26,8 @@ pub(super) struct File {
     policy: policy_table::Table,
     passkeys: Passkeys,
     #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<App>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     directory: Option<Directory>,
     #[serde(skip_serializing_if = "Option::is_none")]
     platform: Option<Membership>,
@@ -33,6 +38,23 @@ pub(super) struct File {
 #[derive(Serialize)]
 struct Listen {
     devices: Address,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<Address>,
+}
+
+/// The bank's app.
+#[derive(Serialize)]
+struct App {
+    public_url: String,
+    demo_sensor: bool,
+    platform: AppPlatform,
+}
+
+/// Where the app takes orders and tickets from.
+#[derive(Serialize)]
+struct AppPlatform {
+    endpoint: String,
+    authority: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -67,6 +89,10 @@ pub(super) fn to_serve(topology: &Topology, issuer: &Issuer) -> Result<File> {
     })
 }
 
+fn app_platform(topology: &Topology) -> AppPlatform {
+    AppPlatform { endpoint: topology.platform.devices.clone(), authority: topology.authority.clone() }
+}
+
 /// With which its customers are imported.
 pub(super) fn to_import(topology: &Topology, issuer: &Issuer) -> Result<File> {
     Ok(File {
@@ -75,17 +101,26 @@ pub(super) fn to_import(topology: &Topology, issuer: &Issuer) -> Result<File> {
         reflection: topology.reflection,
         // The cards are invented, so that their values may lie beside them.
         card_verification: "stored",
-        listen: Listen { devices: listen(&issuer.endpoint)? },
+        listen: Listen {
+            devices: listen(&issuer.endpoint)?,
+            app: issuer.app.as_deref().map(listen_for_pages).transpose()?,
+        },
         tls: tls(topology, &issuer.tls),
         signing: issuer.signing.clone(),
         vault: IssuerVault { keys: issuer.files.keys.clone(), rotation_rate: issuer.vault_rotation_rate },
         auth: Auth { source_failures_max: issuer.source_failures_max },
         features: Features { count: issuer.feature_count },
-        policy: policy_table::describe(issuer.policy),
+        policy: policy_table::describe(issuer.policy, issuer.app.is_some()),
         passkeys: Passkeys {
             relying_party_id: issuer.passkeys.relying_party_id.clone(),
             origins: vec![issuer.passkeys.origin.clone()],
         },
+        // A browser has no sensor for features.
+        app: issuer.app.clone().map(|public_url| App {
+            public_url,
+            demo_sensor: true,
+            platform: app_platform(topology),
+        }),
         directory: Some(Directory { file: topology.directory.clone() }),
         platform: None,
         store: Store { folder: issuer.files.data.clone() },

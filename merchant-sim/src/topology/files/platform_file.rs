@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Address, Store, Telemetry, Tls, listen, telemetry, tls};
+use super::{Address, Store, Telemetry, Tls, listen, listen_for_pages, telemetry, tls};
 use crate::topology::Topology;
 
 /// How often the banks are asked whether they answer: so that a bank that was restarted can soon be
@@ -67,7 +67,7 @@ pub(super) fn describe(topology: &Topology) -> Result<File> {
         listen: Listen {
             members: listen(&platform.endpoint)?,
             devices: listen(&platform.devices)?,
-            pages: listen(&platform.pages)?,
+            pages: listen_for_pages(&platform.pages)?,
             admin: listen(&platform.metrics)?,
         },
         tls: tls(topology, &platform.tls),

@@ -44,8 +44,8 @@ struct LowValue {
     count_max: u32,
 }
 
-pub(super) fn describe(policy: Policy) -> Table {
-    let bind_sessions = policy.binds_sessions();
+pub(super) fn describe(policy: Policy, serves_app: bool) -> Table {
+    let bind_sessions = policy.binds_sessions(serves_app);
     let plain = Table { profile: None, bind_sessions, sign_in: None, rules: Vec::new(), low_value: Vec::new() };
     match policy {
         Policy::Psd2 => Table {

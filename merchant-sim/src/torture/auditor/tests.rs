@@ -1,9 +1,11 @@
 //! The test of the test: sound books are found sound, and each of these mistakes in them is reported.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use proto::pb;
 
-use super::awake::Noticed;
+use super::awake::{Asleep, Noticed};
 use super::*;
 use crate::torture::evidence::{
     Account, AcquirerBooks, Attempt, Charge, ChargeState, Entry, IssuerBooks, Note, Order, Standing, Trail, Verdict,
@@ -341,7 +343,18 @@ fn the_auditor_is_awake_over_these_books_and_notices_empty_ones() {
     let Noticed { made, known } = awake::prove(&sound()).unwrap();
     assert_eq!(made, known);
     // Books that are empty offer a place for nothing but a secret in a file, and so prove nothing.
-    assert_eq!(awake::prove(&Evidence::default()).map(|noticed| noticed.made), Ok(1));
+    let asleep = awake::prove(&Evidence::default());
+    assert_eq!(asleep, Err(Asleep::NoPlace("an event that a shop never heard")));
+    // Neither do books of which one kind was not read, however much stands in the others.
+    let no_ledger = Evidence { ledger: BTreeMap::new(), ..sound() };
+    assert_eq!(awake::prove(&no_ledger), Err(Asleep::NoPlace("one unit more at the card network")));
+    let mut no_trail = sound();
+    no_trail.issuers.iter_mut().for_each(|issuer| issuer.trail.submitted.clear());
+    assert_eq!(awake::prove(&no_trail), Err(Asleep::NoPlace("a payment that the audit trail does not know")));
+    // What not every run has may be missing.
+    let mut no_decline = sound();
+    no_decline.ledger.retain(|_, entry| *entry != Entry::NotApproved);
+    assert_eq!(awake::prove(&no_decline), Ok(Noticed { made: known - 1, known }));
 }
 
 #[test]
