@@ -108,6 +108,7 @@ impl Session {
             ticket,
             consent: None,
             session_use: None,
+            device_confirmation: None,
         };
         self.app.cards.clone().submit_charge(within(request, PATIENCE)).await?;
         Ok(Charge { session: self.clone(), id })

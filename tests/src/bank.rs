@@ -46,6 +46,7 @@ impl Bank {
             signed_at: SystemTime::now(),
             factors: vec![Factor::Knowledge],
             consent_digest: None,
+            device_confirmation: None,
         }
     }
 

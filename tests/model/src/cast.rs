@@ -106,6 +106,7 @@ impl Cast {
             return_url: "https://lantern.example/back".parse()?,
             sealing_key: [1; 32],
             delivery_hint: String::new(),
+            device_check_url: None,
         };
         // Signatures are not modelled: bytes that are compared and never verified stand for signed ones.
         let signed = Signed { body: Bytes::from_static(b"order"), key_id: key.clone(), signature: [1; 64] };

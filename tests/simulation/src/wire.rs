@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use acquirer::network::{Inquiry, NetworkDecision, NetworkId, NetworkRequest};
+use acquirer::network::{Inquiry, NetworkDecision, NetworkId, NetworkRequest, Sale};
 use bytes::Bytes;
 use issuer::charges::{Charge, Submission};
 use proto::ids::ChargeId;
@@ -37,7 +37,7 @@ pub enum Message {
     /// The acquirer asks the card network.
     CardAuthorize(Box<NetworkRequest>),
     /// The same.
-    CardInquire(NetworkId),
+    CardInquire(NetworkId, Sale),
     /// The same.
     CardReverse(NetworkId),
 }
@@ -83,7 +83,7 @@ impl Message {
             Self::Submit(_) => "SubmitCharge",
             Self::Look(..) => "GetCharge",
             Self::CardAuthorize(_) => "authorize",
-            Self::CardInquire(_) => "inquire",
+            Self::CardInquire(..) => "inquire",
             Self::CardReverse(_) => "reverse",
         }
     }
@@ -101,7 +101,7 @@ impl Message {
             | Self::Submit(_)
             | Self::Look(..)
             | Self::CardAuthorize(_)
-            | Self::CardInquire(_)
+            | Self::CardInquire(..)
             | Self::CardReverse(_) => None,
         }
     }

@@ -242,6 +242,7 @@ impl Session<'_> {
             ticket: Bytes::new(),
             consent: None,
             session_use: self.uses("CardSelection/SubmitCharge"),
+            device_confirmation: None,
         };
         request.consent = self.device.map(|device| device.sign_consent(&self.consents(&request)));
         request

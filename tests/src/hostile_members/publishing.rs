@@ -86,7 +86,7 @@ pub(crate) fn entries(world: &World) -> Vec<Attempt<'_>> {
 pub(crate) fn orders<'a>(world: &'a World, order: &'a SignedOrder) -> Vec<Attempt<'a>> {
     let publish = move |role: Role, id: &'static str, order: pb::Signed| async move {
         let mut checkout = CheckoutClient::new(world.to_hub(role, id));
-        let request = pb::PublishOrderRequest { order: Some(order) };
+        let request = pb::PublishOrderRequest { order: Some(order), ..Default::default() };
         checkout.publish_order(within(request, PATIENCE)).await.map(|_| "published".to_owned())
     };
     let mut says = pb::Order::decode(order.signed.body.clone()).unwrap();

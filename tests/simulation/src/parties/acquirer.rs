@@ -6,12 +6,14 @@ use acquirer::{
     authorize::Authorizer,
     config::Limits,
     context::{Context, Merchants},
+    device_check::DeviceTokens,
     domain::{
         authentication::Policy,
         merchant::{Profile, ReturnPrefix, Terms},
+        same_device::SameDevice,
     },
     keys::{Seal, SealingKeys},
-    network::{AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest},
+    network::{AuthorizationNetwork, Inquiry, NetworkDecision, NetworkError, NetworkId, NetworkRequest, Sale},
     orders::Orders,
     outbox::{Courier, DeliveryError, Worker},
     repository::Repository,
@@ -72,6 +74,8 @@ pub fn start(world: &Arc<World>) {
         merchants: Merchants::new(Party::SHOPS.map(profile)),
         limits: Limits::default(),
         authentication: Policy::default(),
+        same_device: SameDevice::default(),
+        device_tokens: DeviceTokens::new(&[3; 32]),
         public_url: "https://pay.example/".parse().expect("invariant: a constant"),
         repository: Repository::new(Arc::clone(&store)),
         clock: Arc::clone(&clock),
@@ -156,7 +160,7 @@ async fn answer(world: &Arc<World>, services: Services, from: Party, message: Me
         | Message::Submit(_)
         | Message::Look(..)
         | Message::CardAuthorize(_)
-        | Message::CardInquire(_)
+        | Message::CardInquire(..)
         | Message::CardReverse(_) => return Err(Status::unimplemented("not served here")),
     })
 }
@@ -212,15 +216,21 @@ impl CardNetwork {
             .await
             .map_err(|Broken| NetworkError::Unreachable("the connection broke".into()))
     }
+
+    /// What the mistake of the run makes of an amount.
+    fn slipped(&self, amount: Money) -> Money {
+        if self.world.mistake != Some(Mistake::AmountSlips) {
+            return amount;
+        }
+        amount.checked_add(amount).unwrap_or(amount)
+    }
 }
 
 #[async_trait]
 impl AuthorizationNetwork for CardNetwork {
     async fn authorize(&self, mut request: NetworkRequest) -> Result<NetworkDecision, NetworkError> {
         let id = request.id.clone();
-        if self.world.mistake == Some(Mistake::AmountSlips) {
-            request.amount = request.amount.checked_add(request.amount).unwrap_or(request.amount);
-        }
+        request.amount = self.slipped(request.amount);
         let reply = self.ask(&id, Message::CardAuthorize(Box::new(request))).await?;
         if let Reply::Card(decision) = reply {
             return Ok(decision);
@@ -228,9 +238,13 @@ impl AuthorizationNetwork for CardNetwork {
         Err(if matches!(reply, Reply::CardOther) { NetworkError::OtherContent } else { strange(&reply) })
     }
 
-    async fn inquire(&self, id: &NetworkId) -> Result<Inquiry, NetworkError> {
-        let reply = self.ask(id, Message::CardInquire(id.clone())).await?;
-        if let Reply::CardKnows(inquiry) = reply { Ok(inquiry) } else { Err(strange(&reply)) }
+    async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError> {
+        let sale = Sale { amount: self.slipped(sale.amount), merchant: sale.merchant.clone() };
+        let reply = self.ask(id, Message::CardInquire(id.clone(), sale)).await?;
+        if let Reply::CardKnows(inquiry) = reply {
+            return Ok(inquiry);
+        }
+        Err(if matches!(reply, Reply::CardOther) { NetworkError::OtherContent } else { strange(&reply) })
     }
 
     async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use acquirer::network::{Inquiry, NetworkDecision, NetworkId, NetworkRequest};
+use acquirer::network::{Inquiry, NetworkDecision, NetworkId, NetworkRequest, Sale};
 use proto::authorization::DeclineReason;
 
 use crate::{
@@ -61,7 +61,7 @@ impl Books {
 pub async fn serve(world: &Arc<World>, message: Message) -> Reply {
     match message {
         Message::CardAuthorize(request) => authorize(world, *request).await,
-        Message::CardInquire(id) => Reply::CardKnows(inquire(world, &id)),
+        Message::CardInquire(id, sale) => inquire(world, &id, &sale),
         Message::CardReverse(id) => {
             let mut entries = world.card_network.entries();
             let entry = entries.entry(id).or_default();
@@ -144,12 +144,17 @@ fn decide(world: &Arc<World>, id: &NetworkId) {
     });
 }
 
-fn inquire(world: &Arc<World>, id: &NetworkId) -> Inquiry {
-    match world.card_network.entries().get(id).and_then(|entry| entry.decision) {
+fn inquire(world: &Arc<World>, id: &NetworkId, sale: &Sale) -> Reply {
+    let entries = world.card_network.entries();
+    let entry = entries.get(id);
+    if entry.and_then(|entry| entry.asked.as_ref()).is_some_and(|asked| asked.sale() != *sale) {
+        return Reply::CardOther;
+    }
+    Reply::CardKnows(match entry.and_then(|entry| entry.decision) {
         Some(NetworkDecision::Approved(code)) => Inquiry::Approved(code),
         Some(NetworkDecision::Declined(reason)) => Inquiry::Declined(reason),
         None => Inquiry::Unknown,
-    }
+    })
 }
 
 /// The same for every call about one authorization.

@@ -231,7 +231,7 @@ pub async fn serve(world: &Arc<World>, party: Party, message: Message) -> Reply 
         | Message::Watch(_)
         | Message::Notify(_)
         | Message::CardAuthorize(_)
-        | Message::CardInquire(_)
+        | Message::CardInquire(..)
         | Message::CardReverse(_) => return std::future::pending().await,
     };
     match charge {

@@ -154,6 +154,7 @@ fn submission(payer: &Payer, order: &SignedOrder, charge: &ChargeId, card: u64) 
         order: order.clone(),
         card: card_id(payer.issuer, payer.customer, card % 2),
         ticket,
+        device_confirmation: None,
         consent: None,
         actor: Actor::Source([192, 0, 2, 1].into()),
     }

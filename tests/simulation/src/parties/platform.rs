@@ -37,7 +37,7 @@ pub async fn serve(world: &Arc<World>, from: Party, about: u64, message: Message
         | Message::Submit(_)
         | Message::Look(..)
         | Message::CardAuthorize(_)
-        | Message::CardInquire(_)
+        | Message::CardInquire(..)
         | Message::CardReverse(_) => Err(Status::unimplemented("not served here")),
     };
     let answered = match judged {
