@@ -111,6 +111,16 @@ durability:
 attacks:
     cargo run -q -p tests --bin attacks
 
+# Pay in a real browser, every way and every language, with what can go wrong (needs .ci/install)
+browser *ARGS:
+    cargo build -q -p merchant-sim
+    python3 tests/browser/run.py {{ARGS}}
+
+# Take the README's pictures of the pages, from a sandbox of their own (needs .ci/install)
+screenshots:
+    cargo build -q -p merchant-sim
+    python3 tests/browser/run.py --screenshots tests/browser/screenshots
+
 # Let buf, a client that is none of ours, list, describe and call (needs buf)
 reflection:
     CI=true cargo test -q -p merchant-sim --test reflection
@@ -121,7 +131,7 @@ docs:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
     @echo "docs: target/doc/mesh/index.html"
 
-# Install what the whole gate needs beyond Rust: buf, strace
+# Install what the whole gate needs beyond Rust: buf, strace, Chromium with its suite
 install:
     .ci/install
 
