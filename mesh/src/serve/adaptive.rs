@@ -93,12 +93,7 @@ impl Adaptive {
         })
     }
 
-    /// Whether one more isn't worth it now.
-    pub(super) fn is_full(&self) -> bool {
-        self.in_hand.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
-    }
-
-    /// Takes one more in hand, whose message is all there, if it is worth it.
+    /// Takes one more in hand, if it is worth it.
     pub(super) fn take(self: &Arc<Self>, now: Instant) -> Option<InHand> {
         let before = self.in_hand.fetch_add(1, Ordering::Relaxed);
         let call = InHand { calls: Arc::clone(self), since: now, end: End::Dropped };

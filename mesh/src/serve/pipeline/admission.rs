@@ -101,12 +101,10 @@ impl Admission {
         }
     }
 
-    /// Room for a call that has just arrived.
+    /// Room for a call that has just arrived, and a place in hand for it, as if its message were there: so that
+    /// of many that arrive at once those that are too many are refused before anything is read, which is cheapest.
     pub(super) fn room(&self, call: Admitted) -> Result<Room, NotBegun> {
-        // The cheapest refusal, before anything is read.
-        if self.adaptive.get(call.rpc).is_some_and(|calls| calls.is_full()) {
-            return Err(NotBegun::Shed);
-        }
+        let in_hand = self.in_hand(call)?;
         let permits = match call.kind {
             CallKind::Short => &self.short,
             CallKind::Stream => &self.streams,
@@ -118,7 +116,7 @@ impl Admission {
             }
             NotBegun::Shed
         })?;
-        Ok(Room { _permit: permit, in_hand: None })
+        Ok(Room { _permit: permit, in_hand })
     }
 
     /// Room for a stream that a short call turned out to be.
@@ -127,12 +125,17 @@ impl Admission {
         Ok(Room { _permit: permit, in_hand: None })
     }
 
-    /// Room for a call to be worked on, when its message is all there: how long that took is its caller's
-    /// affair, and a caller who sends slowly takes up no such room.
+    /// A place in hand for a call whose message is there at last, where it had given up the first one.
     pub(super) fn take(&self, call: Admitted, room: &mut Room) -> Result<(), NotBegun> {
-        let Some(calls) = self.adaptive.get(call.rpc) else { return Ok(()) };
-        room.in_hand = Some(calls.take(Instant::now()).ok_or(NotBegun::Shed)?);
+        if room.in_hand.is_none() {
+            room.in_hand = self.in_hand(call)?;
+        }
         Ok(())
+    }
+
+    fn in_hand(&self, call: Admitted) -> Result<Option<InHand>, NotBegun> {
+        let Some(calls) = self.adaptive.get(call.rpc) else { return Ok(None) };
+        calls.take(Instant::now()).map(Some).ok_or(NotBegun::Shed)
     }
 
     /// A place for a call from that address whose message did not come with its head.
@@ -184,6 +187,14 @@ impl Admission {
 }
 
 impl Room {
+    /// The message is not there yet. How long that takes is its caller's affair, and a caller who sends slowly
+    /// takes up no place of those whose calls can be worked on.
+    pub(super) fn put_down(&mut self) {
+        if let Some(in_hand) = self.in_hand.take() {
+            in_hand.refused();
+        }
+    }
+
     /// There is an answer, or a refusal of the handler's. What is left of a stream goes on taking up its room.
     pub(super) fn answered(mut self, is_refusal: bool) -> Self {
         if let Some(in_hand) = self.in_hand.take() {

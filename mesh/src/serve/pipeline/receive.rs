@@ -1,7 +1,7 @@
 //! The message of a call, on its way to us.
 
 use super::super::body::{Buffered, Limited, read_whole};
-use super::admission::NotBegun;
+use super::admission::{NotBegun, Room};
 use super::{Caller, Shared, Waiting};
 use crate::access::CallKind;
 use crate::status::Refusal;
@@ -34,7 +34,7 @@ impl Received {
 struct NotAwaited;
 
 impl Shared {
-    /// Reads the message of a short call, and takes it in hand then; the others are read by their handlers.
+    /// Reads the message of a short call, which has its place in hand then; the others are read by their handlers.
     pub(super) async fn receive(
         &self,
         body: Incoming,
@@ -42,7 +42,7 @@ impl Shared {
         call: &mut Waiting,
     ) -> Result<Received, Response<Body>> {
         let received = if call.admitted.kind == CallKind::Short {
-            let reading = Box::pin(self.read(body, caller.remote.0.ip()));
+            let reading = Box::pin(self.read(body, caller.remote.0.ip(), &mut call.room));
             match self.contain(reading, call.deadline, call.allowed).await {
                 Ok(Ok(message)) => Received::Whole(message.map_err(|refusal| self.refuse(refusal))?),
                 Ok(Err(NotAwaited)) => {
@@ -58,12 +58,18 @@ impl Shared {
         Ok(received)
     }
 
-    async fn read(&self, body: Incoming, address: IpAddr) -> Result<Result<Bytes, Refusal>, NotAwaited> {
+    async fn read(
+        &self,
+        body: Incoming,
+        address: IpAddr,
+        room: &mut Room,
+    ) -> Result<Result<Bytes, Refusal>, NotAwaited> {
         let mut reading = pin!(read_whole(body, self.limits.message_bytes_max, self.is_grpc()));
         // Nearly every message comes with its head, and takes up nothing of what its address may have.
         if let Poll::Ready(message) = poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx))).await {
             return Ok(message);
         }
+        room.put_down();
         let _place = self.admission.coming(address).ok_or(NotAwaited)?;
         tokio::select! {
             biased;
