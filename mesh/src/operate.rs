@@ -13,6 +13,8 @@ use std::{
 };
 
 use clap::Parser;
+use data_encoding::BASE64URL_NOPAD;
+use proto::fields::{Fields, Invalid};
 use tonic::Status;
 
 use crate::{
@@ -20,11 +22,17 @@ use crate::{
     channel::MeshChannel,
     config::ListenConfig,
     status::{reason_of, violations_of},
+    store::{Cursor, PageRequest},
     tls::{ExpectedServer, TlsIdentity},
 };
 
 /// The port's name in the configuration of every role that has it.
 pub const LISTENER: &str = "listen.operations";
+
+/// Records on one page, where the caller names no number.
+const PAGE_DEFAULT: u32 = 50;
+/// At most: a hundred of any kind fit into one message.
+const PAGE_MAX: u32 = 100;
 
 /// Why a command brought nothing.
 #[derive(Debug)]
@@ -81,6 +89,27 @@ pub fn command<A: Parser>(
         }
         Err(Problem::File(path, error)) => fail(&Failure::Config(format!("{}: {error}", path.display()))),
     }
+}
+
+/// Which page of a list a request asks for: `size` records, zero for 50 and at most 100, after what the last page's
+/// `token` names.
+///
+/// # Errors
+/// What of it can't be.
+pub fn page(size: u32, token: &str) -> Result<PageRequest, Invalid> {
+    let mut fields = Fields::new();
+    fields.check("page_size", size <= PAGE_MAX, "must be 1 to 100, or zero for 50");
+    let after = match token {
+        "" => None,
+        text => {
+            let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
+            fields.check("page_token", bytes.is_some(), "must be one that a response gave");
+            bytes.map(Cursor::from_bytes)
+        }
+    };
+    fields.finish()?;
+    let limit = if size == 0 { PAGE_DEFAULT } else { size };
+    Ok(PageRequest { after, limit: usize::try_from(limit).unwrap_or_default() })
 }
 
 /// The way to the member's own server under its own certificate: to `server`, an address `https://host:port`, or
@@ -146,5 +175,14 @@ mod tests {
         ] {
             assert_eq!(on_this_machine(listened.parse().unwrap()).to_string(), called);
         }
+    }
+
+    #[test]
+    fn a_page_has_a_default_and_an_end_and_its_token_must_be_one() {
+        assert_eq!(page(0, "").map(|page| page.limit), Ok(50));
+        assert_eq!(page(100, "AAAA").map(|page| page.limit), Ok(100));
+        let wrong = |size, token| page(size, token).map_err(|invalid| invalid.violations.len());
+        assert_eq!(wrong(101, "").map(|_| ()), Err(1));
+        assert_eq!(wrong(101, "no token!").map(|_| ()), Err(2));
     }
 }

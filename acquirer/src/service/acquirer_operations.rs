@@ -3,12 +3,9 @@
 use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
-use mesh::{
-    serve::MESSAGE_BYTES_MAX,
-    store::{Cursor, PageRequest},
-};
+use mesh::{operate, serve::MESSAGE_BYTES_MAX};
 use proto::{
-    fields::{Fields, Invalid},
+    fields::Invalid,
     pb::{self, acquirer_operations_server, replay_notifications_request::Of},
     time,
 };
@@ -20,11 +17,6 @@ use crate::{
     operations,
     outbox::{ParkedOrder, Replay, Replayed},
 };
-
-/// Notifications on one page, where the caller names no number.
-const PAGE_DEFAULT: u32 = 50;
-/// At most: a hundred of them fit into one message.
-const PAGE_MAX: u32 = 100;
 
 /// The service over the acquirer's means.
 #[derive(Clone, Debug)]
@@ -48,7 +40,7 @@ impl acquirer_operations_server::AcquirerOperations for OperationsService {
         request: Request<pb::ListParkedNotificationsRequest>,
     ) -> Result<Response<pb::ListParkedNotificationsResponse>, Status> {
         let pb::ListParkedNotificationsRequest { page_size, page_token } = request.into_inner();
-        let page = parse_page(page_size, &page_token).map_err(Error::from)?;
+        let page = operate::page(page_size, &page_token).map_err(Error::from)?;
         let found = operations::parked_notifications(&self.context, page).await?;
         Ok(Response::new(pb::ListParkedNotificationsResponse {
             notifications: found.orders.into_iter().map(parked_pb).collect(),
@@ -66,22 +58,6 @@ impl acquirer_operations_server::AcquirerOperations for OperationsService {
         let orders = u32::try_from(orders).unwrap_or(u32::MAX);
         Ok(Response::new(pb::ReplayNotificationsResponse { orders, has_more }))
     }
-}
-
-fn parse_page(size: u32, token: &str) -> Result<PageRequest, Invalid> {
-    let mut fields = Fields::new();
-    fields.check("page_size", size <= PAGE_MAX, "must be 1 to 100, or zero for 50");
-    let after = match token {
-        "" => None,
-        text => {
-            let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
-            fields.check("page_token", bytes.is_some(), "must be one that a response gave");
-            bytes.map(Cursor::from_bytes)
-        }
-    };
-    fields.finish()?;
-    let limit = if size == 0 { PAGE_DEFAULT } else { size };
-    Ok(PageRequest { after, limit: usize::try_from(limit).unwrap_or_default() })
 }
 
 fn parse_what(pb: pb::ReplayNotificationsRequest) -> Result<Replay, Invalid> {
@@ -110,15 +86,6 @@ fn parked_pb(order: ParkedOrder) -> pb::ParkedNotification {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_page_has_a_default_and_an_end_and_its_token_must_be_one() {
-        assert_eq!(parse_page(0, "").map(|page| page.limit), Ok(50));
-        assert_eq!(parse_page(100, "AAAA").map(|page| page.limit), Ok(100));
-        let wrong = |size, token| parse_page(size, token).map_err(|invalid| invalid.violations.len());
-        assert_eq!(wrong(101, "").map(|_| ()), Err(1));
-        assert_eq!(wrong(101, "no token!").map(|_| ()), Err(2));
-    }
 
     #[test]
     fn what_is_replayed_must_be_named() {

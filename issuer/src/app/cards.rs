@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, Query, State, rejection::FormRejection},
+    extract::{Query, State, rejection::FormRejection},
     response::{IntoResponse as _, Redirect, Response},
 };
 use bytes::Bytes;
@@ -46,13 +46,9 @@ impl CardsPage {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     Query(noted): Query<Noted>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     let listed = async {
         let token = app.token(&visitor, &found)?;
         if let Some(standing) = standing(&app, &visitor, &found, &token).await? {
@@ -84,13 +80,9 @@ pub(super) struct Picked {
 pub(super) async fn pick(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     picked: Result<Form<Picked>, FormRejection>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     let picked = async {
         let Form(Picked { card }) = picked.map_err(|_| Problem::malformed())?;
         card.parse::<CardOptionId>().map_err(|_| Problem::malformed())?;
@@ -178,7 +170,7 @@ pub(super) fn unfit(found: &Found, notice: notice::Notice) -> Stop {
 /// What can pay stands first; otherwise the bank's order stays.
 fn usable_first(cards: Vec<pb::CardOption>) -> Vec<CardView> {
     let mut cards: Vec<CardView> = cards.into_iter().map(CardView::of).collect();
-    cards.sort_by_key(|card| card.unusable.is_some());
+    cards.sort_by_cached_key(|card| (card.unusable.is_some(), card.label.clone()));
     cards
 }
 

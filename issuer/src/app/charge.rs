@@ -46,12 +46,9 @@ struct ChargePage {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path((id, charge)): Path<(String, String)>,
+    found: Found,
+    Path((_, charge)): Path<(String, String)>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     match seen(&app, &visitor, &found, &charge).await {
         Ok(charge) => show(&shown(&app, &visitor, &found, &charge)),
         Err(stop) => app.stopped(&visitor, stop, Some(&found)),

@@ -70,13 +70,10 @@ struct Ready<'f> {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path((id, charge)): Path<(String, String)>,
+    found: Found,
+    Path((_, charge)): Path<(String, String)>,
     Query(noted): Query<Noted>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     match shown(&app, &visitor, &found, &charge, noted.notice()).await {
         Ok(response) => response,
         Err(stop) => app.stopped(&visitor, stop, Some(&found)),
@@ -196,13 +193,10 @@ impl Confirmed {
 pub(super) async fn pay(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path((id, charge)): Path<(String, String)>,
+    found: Found,
+    Path((_, charge)): Path<(String, String)>,
     confirmed: Result<Form<Confirmed>, FormRejection>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     let submitted = async {
         let Form(confirmed) = confirmed.map_err(|_| Problem::malformed())?;
         let consent = confirmed.consent().ok_or_else(Problem::malformed)?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::SystemTime};
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, Query, State, rejection::FormRejection},
+    extract::{Query, State, rejection::FormRejection},
     response::{IntoResponse as _, Redirect, Response},
 };
 use data_encoding::BASE64URL_NOPAD;
@@ -19,6 +19,7 @@ use super::{
     proof,
     start::Noted,
     visitor::Visitor,
+    visits::Found,
 };
 use crate::records::millis_of;
 
@@ -56,13 +57,9 @@ struct CredentialsPage {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     Query(noted): Query<Noted>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     let listed = async {
         let token = app.token(&visitor, &found)?;
         let listed = app.bank.credentials(token.clone(), visitor.from).await;
@@ -118,14 +115,9 @@ struct ActivatePage {
 }
 
 /// Binds this browser with a code that the bank gave by another way.
-pub(super) async fn activate_page(State(app): State<Arc<App>>, visitor: Visitor, Path(id): Path<String>) -> Response {
-    match app.find(&visitor, &id).await {
-        Ok(found) => {
-            let back = found.at("sign-in");
-            show(&ActivatePage { s: app.shell(&visitor, "activate"), at: found.path(), back })
-        }
-        Err(stop) => app.stopped(&visitor, stop, None),
-    }
+pub(super) async fn activate_page(State(app): State<Arc<App>>, visitor: Visitor, found: Found) -> Response {
+    let back = found.at("sign-in");
+    show(&ActivatePage { s: app.shell(&visitor, "activate"), at: found.path(), back })
 }
 
 /// What is to be forgotten.
@@ -138,20 +130,20 @@ pub(super) struct Forgotten {
 pub(super) async fn unbind(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     forgotten: Result<Form<Forgotten>, FormRejection>,
 ) -> Response {
-    forget(&app, &visitor, &id, forgotten, What::Device).await
+    forget(&app, &visitor, &found, forgotten, What::Device).await
 }
 
 /// Forgets a passkey.
 pub(super) async fn remove(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     forgotten: Result<Form<Forgotten>, FormRejection>,
 ) -> Response {
-    forget(&app, &visitor, &id, forgotten, What::Passkey).await
+    forget(&app, &visitor, &found, forgotten, What::Passkey).await
 }
 
 #[derive(Clone, Copy)]
@@ -163,17 +155,13 @@ enum What {
 async fn forget(
     app: &App,
     visitor: &Visitor,
-    id: &str,
+    found: &Found,
     forgotten: Result<Form<Forgotten>, FormRejection>,
     what: What,
 ) -> Response {
-    let found = match app.find(visitor, id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(visitor, stop, None),
-    };
     let removed = async {
         let Form(forgotten) = forgotten.map_err(|_| Problem::malformed())?;
-        let token = app.token(visitor, &found)?;
+        let token = app.token(visitor, found)?;
         let removed = match what {
             What::Device => app.bank.unbind(token, forgotten.id, visitor.from).await,
             What::Passkey => {
@@ -181,11 +169,11 @@ async fn forget(
                 app.bank.remove(token, credential, visitor.from).await
             }
         };
-        removed.map_err(|refused| app.of_session(&found, refused))
+        removed.map_err(|refused| app.of_session(found, refused))
     };
     match removed.await {
         Ok(()) => Redirect::to(&notice::REMOVED.on(&found.at("credentials"))).into_response(),
-        Err(stop) => app.stopped(visitor, stop, Some(&found)),
+        Err(stop) => app.stopped(visitor, stop, Some(found)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, Query, State, rejection::FormRejection},
+    extract::{Query, State, rejection::FormRejection},
     response::{IntoResponse as _, Redirect, Response},
 };
 use bytes::Bytes;
@@ -175,20 +175,16 @@ struct OrderPage {
 pub(super) async fn order(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     Query(noted): Query<Noted>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     let Some(order) = &found.order else { return Redirect::to("/").into_response() };
     if found.visit.charges.is_empty()
         && let Err(error) = orders::verify(&app.ctx, order)
     {
         return app.stopped(&visitor, error.into(), Some(&found));
     }
-    let next = if visitor.session(&id).is_some() { found.at("cards") } else { found.at("sign-in") };
+    let next = if visitor.session(&found.visit.visit_id).is_some() { found.at("cards") } else { found.at("sign-in") };
     show(&OrderPage {
         s: app.shell(&visitor, "open").with(noted.notice()),
         order: OrderView::of(order),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     Form,
-    extract::{Path, Query, State, rejection::FormRejection},
+    extract::{Query, State, rejection::FormRejection},
     response::{IntoResponse as _, Redirect, Response},
 };
 use mesh::web::{Words, cookie};
@@ -52,14 +52,10 @@ struct SignInPage {
 pub(super) async fn page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     Query(noted): Query<Noted>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
-    if visitor.session(&id).is_some() && found.visit.session.is_some() {
+    if visitor.session(&found.visit.visit_id).is_some() && found.visit.session.is_some() {
         return Redirect::to(&after(&found)).into_response();
     }
     let missing = pending(&app, &found.visit, Purpose::SignIn).map(|begun| begun.missing.clone()).unwrap_or_default();
@@ -71,20 +67,18 @@ pub(super) async fn page(
 pub(super) async fn step_up_page(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     Query(noted): Query<Noted>,
 ) -> Response {
-    let found = match app.find(&visitor, &id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(&visitor, stop, None),
-    };
     let Some(session) = &found.visit.session else { return Redirect::to(&found.at("sign-in")).into_response() };
     let mut factors = factors(&session.missing);
     if factors.is_empty() && noted.notice() == Some(notice::DEMANDED) {
         // Which proof would do is between the two banks; whatever the customer has not proved yet is more.
         factors = app.ctx.policy.offered().to_vec();
         let wanted: Vec<i32> = factors.iter().map(|factor| factor.to_pb().into()).collect();
-        let changed = app.change(&id, |visit| visit.session.get_or_insert_default().missing = wanted.clone()).await;
+        let changed = app
+            .change(&found.visit.visit_id, |visit| visit.session.get_or_insert_default().missing = wanted.clone())
+            .await;
         if let Err(stop) = changed {
             return app.stopped(&visitor, stop, Some(&found));
         }
@@ -129,37 +123,33 @@ fn shown(
 pub(super) async fn prove(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     sent: Result<Form<Sent>, FormRejection>,
 ) -> Response {
-    proved(&app, &visitor, &id, sent, Purpose::SignIn).await
+    proved(&app, &visitor, &found, sent, Purpose::SignIn).await
 }
 
 /// Takes one more proof in a session.
 pub(super) async fn step_up(
     State(app): State<Arc<App>>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    found: Found,
     sent: Result<Form<Sent>, FormRejection>,
 ) -> Response {
-    proved(&app, &visitor, &id, sent, Purpose::StepUp).await
+    proved(&app, &visitor, &found, sent, Purpose::StepUp).await
 }
 
 async fn proved(
     app: &App,
     visitor: &Visitor,
-    id: &str,
+    found: &Found,
     sent: Result<Form<Sent>, FormRejection>,
     purpose: Purpose,
 ) -> Response {
-    let found = match app.find(visitor, id).await {
-        Ok(found) => found,
-        Err(stop) => return app.stopped(visitor, stop, None),
-    };
-    let Ok(Form(sent)) = sent else { return app.stopped(visitor, Problem::malformed().into(), Some(&found)) };
-    match judge(app, visitor, &found, sent, purpose).await {
+    let Ok(Form(sent)) = sent else { return app.stopped(visitor, Problem::malformed().into(), Some(found)) };
+    match judge(app, visitor, found, sent, purpose).await {
         Ok(response) => response,
-        Err(stop) => app.stopped(visitor, stop, Some(&found)),
+        Err(stop) => app.stopped(visitor, stop, Some(found)),
     }
 }
 

@@ -1,7 +1,12 @@
 //! Visits: opened by an order or by nothing, bound to their browser, changed step by step, and cleared away.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+    response::Response,
+};
 use bytes::Bytes;
 use mesh::store::{KeyRange, PageRequest};
 use proto::{digest::Digest, order::SignedOrder};
@@ -52,6 +57,19 @@ impl Found {
     /// A page below the visit's own.
     pub(super) fn at(&self, page: &str) -> String {
         format!("/v/{}/{page}", self.visit.visit_id)
+    }
+}
+
+/// A page of a visit is given the visit of its address, or is not asked for at all.
+impl FromRequestParts<Arc<App>> for Found {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let Ok(visitor) = Visitor::from_request_parts(parts, app).await;
+        let named = RawPathParams::from_request_parts(parts, app).await.ok();
+        let id = named.as_ref().and_then(|named| named.iter().find(|(name, _)| *name == "visit"));
+        let id = id.map_or("", |(_, id)| id);
+        app.find(&visitor, id).await.map_err(|stop| app.stopped(&visitor, stop, None))
     }
 }
 

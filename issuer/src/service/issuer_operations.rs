@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use data_encoding::BASE64URL_NOPAD;
-use mesh::store::{Cursor, PageRequest};
+use mesh::operate;
 use proto::{
     authorization::SIGNED_NOTE_BYTES_MAX,
     fields::{Fields, Invalid},
@@ -23,11 +23,6 @@ use crate::{
     error::Error,
     operations,
 };
-
-/// Charges on one page, where the caller names no number.
-const PAGE_DEFAULT: u32 = 50;
-/// Charges on one page at most.
-const PAGE_MAX: u32 = 100;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -51,7 +46,7 @@ impl IssuerOperations for IssuerOperationsService {
         request: Request<pb::ListUnknownChargesRequest>,
     ) -> Result<Response<pb::ListUnknownChargesResponse>, Status> {
         let request = request.into_inner();
-        let page = parse_page(request.page_size, &request.page_token)?;
+        let page = operate::page(request.page_size, &request.page_token).map_err(Error::from)?;
         let found = operations::unknown_charges(&self.ctx, request.parked, page).await?;
         Ok(Response::new(pb::ListUnknownChargesResponse {
             charges: found.charges.iter().map(|charge| unknown_pb(&self.ctx, charge)).collect(),
@@ -100,22 +95,6 @@ impl IssuerOperations for IssuerOperationsService {
         operations::unlock_passwords(&self.ctx, &customer).await?;
         Ok(Response::new(pb::UnlockPasswordsResponse {}))
     }
-}
-
-fn parse_page(size: u32, token: &str) -> Result<PageRequest, Error> {
-    let mut fields = Fields::new();
-    fields.check("page_size", size <= PAGE_MAX, "must be at most 100");
-    let after = match token {
-        "" => None,
-        text => {
-            let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok();
-            fields.check("page_token", bytes.is_some(), "must be one that a response gave");
-            bytes.map(Cursor::from_bytes)
-        }
-    };
-    fields.finish()?;
-    let limit = if size == 0 { PAGE_DEFAULT } else { size };
-    Ok(PageRequest { after, limit: usize::try_from(limit).unwrap_or_default() })
 }
 
 fn parse_customer(customer_id: &str) -> Result<CustomerId, Error> {
