@@ -105,7 +105,7 @@ pub enum NetworkError {
     #[error("the card network cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// It knows this id with another amount or merchant, so its decision is not about this request: this one was
-    /// not charged. Neither inquire nor reverse, which would meet the other payment.
+    /// not charged, and there is nothing to inquire about or to reverse.
     #[error("the card network knows this authorization with another amount or merchant")]
     OtherContent,
 }
@@ -129,12 +129,13 @@ pub trait AuthorizationNetwork: fmt::Debug + Send + Sync {
     /// [`NetworkError`].
     async fn inquire(&self, id: &NetworkId, sale: &Sale) -> Result<Inquiry, NetworkError>;
 
-    /// Cancels an authorization: if it was approved, the card gets its money back; if it was never
+    /// Cancels an authorization of this sale: if it was approved, the card gets its money back; if it was never
     /// seen, it will be declined. `Ok` is the acknowledgement, after which it can't be approved.
     ///
     /// # Errors
-    /// [`NetworkError`]; repeat the reversal then until it is acknowledged.
-    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError>;
+    /// [`NetworkError::OtherContent`], where there is nothing of ours to cancel; [`NetworkError::Unreachable`]:
+    /// repeat the reversal then until it is acknowledged.
+    async fn reverse(&self, id: &NetworkId, sale: &Sale) -> Result<(), NetworkError>;
 }
 
 /// Where a simulated network in the acquirer's own store keeps an authorization, for whoever removes what is

@@ -4,6 +4,7 @@
 //! two, and it is removed once the network has acknowledged it. In between it is sent again and again,
 //! across restarts. An approval that the network makes late, in the middle of that, is what it is for:
 //! the network must refuse it where the reversal came first, and takes it back where the reversal comes after.
+//! Where the network has another payment under the id, there is nothing of ours to take back, and the reversal ends.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,9 +14,10 @@ use tokio::task::JoinSet;
 use super::{Authorizer, network_id};
 use crate::{
     bounds::{REVERSAL_RETRY_MAX, REVERSAL_RETRY_MIN, has_come},
+    domain::attempt::AttemptId,
     error::Error,
-    network::NetworkError,
-    records::{REVERSALS_DUE, Reversal, time_key},
+    network::{NetworkError, Sale},
+    records::{Attempt, KeptOrder, REVERSALS_DUE, RemovedOrder, Reversal, time_key},
     repository::{Changes, Loaded, Outcome},
 };
 
@@ -68,29 +70,51 @@ impl Authorizer {
 
     async fn send_reversal(&self, mut reversal: Loaded<Reversal>) -> Result<bool, Error> {
         let id = network_id(&reversal.entity.attempt);
+        let sale = self.sale(&reversal.entity.attempt).await?;
         let deadline = self.context.clock.sleep(self.context.limits.network_inquiry_deadline.get());
         let answer: Option<Result<(), NetworkError>> = tokio::select! {
-            answer = self.network.reverse(&id) => Some(answer),
+            answer = self.network.reverse(&id, &sale) => Some(answer),
             () = deadline => None,
         };
         let acknowledged = matches!(answer, Some(Ok(())));
-        let changes = if acknowledged {
-            tracing::info!(attempt = %reversal.entity.attempt, "reversed");
-            Changes::new().remove(&reversal)
-        } else {
-            let wait = back_off(reversal.entity.tries, self.jitter());
-            reversal.entity.tries = reversal.entity.tries.saturating_add(1);
-            reversal.entity.due = self.context.clock.now() + wait;
-            let why = answer.and_then(Result::err).map_or_else(|| "it is silent".to_owned(), |error| error.to_string());
-            let (attempt, tries) = (&reversal.entity.attempt, reversal.entity.tries);
-            tracing::warn!(%attempt, tries, why, "not reversed yet");
-            Changes::new().update(&reversal)
+        let changes = match answer {
+            Some(Ok(())) => {
+                tracing::info!(attempt = %reversal.entity.attempt, "reversed");
+                Changes::new().remove(&reversal)
+            }
+            Some(Err(error @ NetworkError::OtherContent)) => {
+                self.tell_of_another(&reversal.entity.attempt, &error);
+                Changes::new().remove(&reversal)
+            }
+            Some(Err(NetworkError::Unreachable(_))) | None => {
+                let wait = back_off(reversal.entity.tries, self.jitter());
+                reversal.entity.tries = reversal.entity.tries.saturating_add(1);
+                reversal.entity.due = self.context.clock.now() + wait;
+                let why = answer.and_then(Result::err).map_or("it is silent".to_owned(), |error| error.to_string());
+                let (attempt, tries) = (&reversal.entity.attempt, reversal.entity.tries);
+                tracing::warn!(%attempt, tries, why, "not reversed yet");
+                Changes::new().update(&reversal)
+            }
         };
         match self.context.repository.commit(changes).await? {
             Outcome::Committed(_) => Ok(acknowledged),
             // Another process sends reversals too and was faster.
             Outcome::Stale | Outcome::Duplicate(_) => Ok(false),
         }
+    }
+
+    /// What the authorization was for, by its own record and by its order, or by the trace that the order has left.
+    async fn sale(&self, id: &AttemptId) -> Result<Sale, Error> {
+        let lost = Error::Inconsistent("what a reversal is about is not on record");
+        let Some(Attempt { amount, order: Some(order), .. }) = self.attempt(id).await?.map(|kept| kept.entity) else {
+            return Err(lost);
+        };
+        let repository = &self.context.repository;
+        if let Some(order) = repository.load::<KeptOrder>(order.as_str().as_bytes()).await? {
+            return Ok(Sale { amount, merchant: order.entity.merchant().clone() });
+        }
+        let trace = repository.load::<RemovedOrder>(&RemovedOrder::key_of(&order)).await?;
+        trace.map(|trace| Sale { amount, merchant: trace.entity.merchant }).ok_or(lost)
     }
 
     /// Any number. Without randomness the tries are merely less spread out.

@@ -54,7 +54,10 @@ impl Authorizer {
         let verdict = match answer {
             Some(Ok(NetworkDecision::Approved(code))) => Verdict::Decided(Decision::Approved(code)),
             Some(Ok(NetworkDecision::Declined(reason))) => Verdict::Decided(Decision::Declined(reason)),
-            Some(Err(error @ NetworkError::OtherContent)) => self.foreign(id, &error),
+            Some(Err(error @ NetworkError::OtherContent)) => {
+                self.tell_of_another(id, &error);
+                Verdict::Foreign
+            }
             Some(Err(error @ NetworkError::Unreachable(_))) => {
                 tracing::warn!(attempt = %id, %error, "no answer from the card network");
                 self.inquire(id, &sale).await
@@ -87,7 +90,10 @@ impl Authorizer {
             Some(Ok(Inquiry::Approved(code))) => Verdict::Decided(Decision::Approved(code)),
             Some(Ok(Inquiry::Declined(reason))) => Verdict::Decided(Decision::Declined(reason)),
             Some(Ok(Inquiry::Unknown)) | None => Verdict::Silent,
-            Some(Err(error @ NetworkError::OtherContent)) => self.foreign(id, &error),
+            Some(Err(error @ NetworkError::OtherContent)) => {
+                self.tell_of_another(id, &error);
+                Verdict::Foreign
+            }
             Some(Err(error @ NetworkError::Unreachable(_))) => {
                 tracing::warn!(attempt = %id, %error, "no answer to an inquiry");
                 Verdict::Silent
@@ -96,14 +102,13 @@ impl Authorizer {
     }
 
     /// The card network's word about this id is about another payment.
-    fn foreign(&self, id: &AttemptId, error: &NetworkError) -> Verdict {
+    pub(super) fn tell_of_another(&self, id: &AttemptId, error: &NetworkError) {
         self.other_content.increment();
         tracing::error!(
             attempt = %id, %error,
-            "declined, and nothing reversed, because that would take back the other payment; find out who else asks \
+            "nothing is reversed, because that would take back the other payment; find out who else asks \
              the card network under this acquirer's id, or whether this store is an old copy"
         );
-        Verdict::Foreign
     }
 
     /// An authorization without a result, and the order that waits for it; none where a result is on record.

@@ -161,9 +161,13 @@ where
         })
     }
 
-    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {
+    async fn reverse(&self, id: &NetworkId, sale: &Sale) -> Result<(), NetworkError> {
         let id = self.name(id);
-        let message = pb::ReverseRequest { id: Some(id.clone()) };
+        let message = pb::ReverseRequest {
+            id: Some(id.clone()),
+            amount: Some(sale.amount.to_pb()),
+            merchant_id: sale.merchant.to_string(),
+        };
         let answer = self.client.clone().reverse(within(message, self.times.inquire)).await.map_err(failed)?;
         names(answer.into_inner().id.as_ref(), &id)
     }

@@ -102,9 +102,10 @@ impl AuthorizationNetwork for SimulatedNetwork {
         }
     }
 
-    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {
+    async fn reverse(&self, id: &NetworkId, sale: &Sale) -> Result<(), NetworkError> {
         for _ in 0..COMMIT_TRIES_MAX {
             let (asked, version) = match self.load(id).await? {
+                Some((entry, _)) if !entry.is_about(sale) => return Err(NetworkError::OtherContent),
                 Some((entry, _)) if entry.state.is_no_approval() => return Ok(()),
                 Some((entry, version)) => (entry.asked, version),
                 None => (None, Version::ABSENT),

@@ -76,6 +76,24 @@ async fn another_s_payment_under_the_same_id_is_not_believed_where_only_an_inqui
     }
 }
 
+/// Neither the answer nor the question tells of the other payment: what is left is the reversal, and it ends there.
+#[tokio::test]
+async fn another_s_payment_under_the_same_id_is_not_taken_back_by_a_reversal() {
+    let mut bank = Bank::new();
+    let metrics = Metrics::new();
+    bank.authorizer = Authorizer::counted(Arc::clone(&bank.context), Arc::clone(&bank.network) as _, &metrics);
+    let order = bank.order("R-1", 100).await;
+    let request = bank.a.request(&order, 1, bank.clock.now());
+    bank.network.next([Answer::Unreachable]);
+    let result = bank.authorize(&request).await.unwrap();
+    assert_eq!(declined(&result), Some(DeclineReason::NetworkUnavailable));
+    assert_eq!(reversals(&bank).await, 1);
+
+    bank.network.has_sold(request.network_id(), Sale { amount: twd(700), ..request.sale() });
+    assert_eq!(bank.restarted().authorizer.send_reversals().await.unwrap(), 0, "nothing was acknowledged");
+    assert_eq!((bank.network.reversed(), reversals(&bank).await), (vec![], 0));
+}
+
 /// Whichever step of the process is its last, the other payment keeps its money, and ours is not taken for it.
 #[tokio::test]
 async fn another_s_payment_under_the_same_id_survives_a_crash_at_every_step() {

@@ -160,7 +160,10 @@ impl AuthorizationNetwork for ScriptedNetwork {
         Ok(self.inquiries.lock().unwrap().get(id).copied().unwrap_or(Inquiry::Unknown))
     }
 
-    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {
+    async fn reverse(&self, id: &NetworkId, sale: &Sale) -> Result<(), NetworkError> {
+        if self.others.lock().unwrap().get(id).is_some_and(|other| other != sale) {
+            return Err(NetworkError::OtherContent);
+        }
         self.reversed.lock().unwrap().push(id.clone());
         self.answer_unless_dead().await;
         let failing =

@@ -144,13 +144,13 @@ impl AuthorizationNetwork for CutLine {
         answer
     }
 
-    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {
+    async fn reverse(&self, id: &NetworkId, sale: &Sale) -> Result<(), NetworkError> {
         let panics = &self.panics_in_reversals;
         if panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             panic!("on purpose");
         }
         self.fuse.step().await;
-        let answer = self.inner.reverse(id).await;
+        let answer = self.inner.reverse(id, sale).await;
         self.fuse.step().await;
         answer
     }

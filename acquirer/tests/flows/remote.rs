@@ -114,7 +114,9 @@ impl pb::card_network_server::CardNetwork for Played {
     }
 
     async fn reverse(&self, request: Request<pb::ReverseRequest>) -> Result<Response<pb::ReverseResponse>, Status> {
-        let (id, _) = self.answer("reverse", request.into_inner().id).await?;
+        let message = request.into_inner();
+        assert_eq!((message.amount, message.merchant_id.as_str()), (Some(twd(100).to_pb()), "shop-books"));
+        let (id, _) = self.answer("reverse", message.id).await?;
         Ok(Response::new(pb::ReverseResponse { id }))
     }
 
@@ -156,7 +158,7 @@ async fn every_word_of_the_network_is_understood() {
     let code = "A1B2C3".parse().unwrap();
     assert_eq!(in_time(network.authorize(request())).await.unwrap(), NetworkDecision::Approved(code));
     assert_eq!(in_time(network.inquire(&id(), &request().sale())).await.unwrap(), Inquiry::Approved(code));
-    in_time(network.reverse(&id())).await.unwrap();
+    in_time(network.reverse(&id(), &request().sale())).await.unwrap();
     let name = format!("acquirer-one/bank-a/{}", id().authorization);
     let calls = ["authorize", "inquire", "reverse"].map(|call| format!("{call} {name}"));
     assert_eq!(*heard.lock().unwrap(), calls);
@@ -172,6 +174,8 @@ async fn every_word_of_the_network_is_understood() {
     assert!(matches!(in_time(network.authorize(request())).await, Err(NetworkError::OtherContent)));
     let told = in_time(network.inquire(&id(), &request().sale())).await;
     assert!(matches!(told, Err(NetworkError::OtherContent)), "{told:?}");
+    let taken_back = in_time(network.reverse(&id(), &request().sale())).await;
+    assert!(matches!(taken_back, Err(NetworkError::OtherContent)), "{taken_back:?}");
 }
 
 #[tokio::test]
@@ -184,14 +188,14 @@ async fn what_is_not_an_answer_to_this_question_is_none() {
     }
     for manner in [Manner::NamesAnother, Manner::NamesNobody] {
         let (network, _) = plain(manner, TIMES).await;
-        assert!(in_time(network.reverse(&id())).await.is_err(), "{manner:?} acknowledges nothing");
+        assert!(in_time(network.reverse(&id(), &request().sale())).await.is_err(), "{manner:?} acknowledges nothing");
     }
     let (network, _) = plain(Manner::ForgetsTheDecision, TIMES).await;
     assert!(matches!(in_time(network.authorize(request())).await, Err(NetworkError::Unreachable(_))));
     for code in [Code::Unavailable, Code::Internal, Code::PermissionDenied, Code::NotFound, Code::Unimplemented] {
         let (network, _) = plain(Manner::Fails(code), TIMES).await;
         assert!(matches!(in_time(network.authorize(request())).await, Err(NetworkError::Unreachable(_))), "{code:?}");
-        assert!(in_time(network.reverse(&id())).await.is_err(), "{code:?} acknowledges nothing");
+        assert!(in_time(network.reverse(&id(), &request().sale())).await.is_err(), "{code:?} acknowledges nothing");
     }
 }
 
@@ -202,7 +206,7 @@ async fn silence_ends_with_the_deadline_of_the_line() {
     assert!(matches!(in_time(network.authorize(request())).await, Err(NetworkError::Unreachable(_))));
     assert!(
         in_time(network.inquire(&id(), &request().sale())).await.is_err()
-            && in_time(network.reverse(&id())).await.is_err()
+            && in_time(network.reverse(&id(), &request().sale())).await.is_err()
     );
     assert_eq!(heard.lock().unwrap().len(), 3);
 }

@@ -135,13 +135,14 @@ impl Ledger {
         Ok(entry.state.told_at(now))
     }
 
-    /// Reverses an authorization, known or not.
+    /// Reverses an authorization, known or not, but for one of another payment.
     ///
     /// # Errors
     /// [`LedgerError`]; it is not acknowledged then.
-    pub async fn reverse(&self, id: &Id) -> Result<(), LedgerError> {
+    pub async fn reverse(&self, id: &Id, asked: &Asked) -> Result<(), LedgerError> {
         self.change(id, |entry, now| {
             let mut entry = entry.unwrap_or_else(|| Entry::new(State::Reversed { approval: None }, now));
+            entry.must_be_about(asked)?;
             entry.state = entry.state.reversed();
             entry.reversals += 1;
             Ok(entry)

@@ -43,7 +43,7 @@ pub(super) struct Line {
 enum Work {
     Request { id: Id, asked: Asked, verdict: Verdict },
     Inquiry { id: Id, asked: Asked },
-    Reversal(Id),
+    Reversal { id: Id, asked: Asked },
 }
 
 /// What was worked out.
@@ -62,7 +62,7 @@ impl Line {
     async fn work(&self, call: Call, mut work: Work) -> Result<(Done, bool), Status> {
         let (id, amount) = match &work {
             Work::Request { id, asked, verdict: _ } => (id, Some(asked.amount.minor_units())),
-            Work::Inquiry { id, asked: _ } | Work::Reversal(id) => (id, None),
+            Work::Inquiry { id, asked: _ } | Work::Reversal { id, asked: _ } => (id, None),
         };
         let Some(what) = self.faults.meet(call, &id.authorization, amount) else {
             return Ok((self.perform(work, Duration::ZERO).await?, false));
@@ -115,7 +115,7 @@ impl Line {
                     ledger.request(id, asked, *verdict).await.map(|()| Done::Requested)
                 }
                 Work::Inquiry { id, asked } => ledger.inquire(id, asked).await.map(Done::Told),
-                Work::Reversal(id) => ledger.reverse(id).await.map(|()| Done::Reversed),
+                Work::Reversal { id, asked } => ledger.reverse(id, asked).await.map(|()| Done::Reversed),
             }
         });
         task.await.map_err(|error| status::internal("working a message out", error))?.map_err(refused)
@@ -177,8 +177,10 @@ impl pb::card_network_server::CardNetwork for Line {
     async fn reverse(&self, request: Request<pb::ReverseRequest>) -> Result<Response<pb::ReverseResponse>, Status> {
         let id = parse_id(request.get_ref().id.clone()).map_err(invalid)?;
         self.own(&request, &id.acquirer)?;
-        let (_, twice) = self.work(Call::Reverse, Work::Reversal(id)).await?;
-        Ok(answered(pb::ReverseResponse { id: request.into_inner().id }, twice))
+        let message = request.into_inner();
+        let asked = parse_asked(message.amount, &message.merchant_id).map_err(invalid)?;
+        let (_, twice) = self.work(Call::Reverse, Work::Reversal { id, asked }).await?;
+        Ok(answered(pb::ReverseResponse { id: message.id }, twice))
     }
 
     async fn list_authorizations(

@@ -39,7 +39,7 @@ pub enum Message {
     /// The same.
     CardInquire(NetworkId, Sale),
     /// The same.
-    CardReverse(NetworkId),
+    CardReverse(NetworkId, Sale),
 }
 
 /// What comes back.
@@ -84,7 +84,7 @@ impl Message {
             Self::Look(..) => "GetCharge",
             Self::CardAuthorize(_) => "authorize",
             Self::CardInquire(..) => "inquire",
-            Self::CardReverse(_) => "reverse",
+            Self::CardReverse(..) => "reverse",
         }
     }
 
@@ -102,7 +102,7 @@ impl Message {
             | Self::Look(..)
             | Self::CardAuthorize(_)
             | Self::CardInquire(..)
-            | Self::CardReverse(_) => None,
+            | Self::CardReverse(..) => None,
         }
     }
 }

@@ -151,7 +151,7 @@ async fn a_silent_card_is_unknown_for_ever_and_declined_once_reversed() {
     assert!(!task.is_finished());
     task.abort();
 
-    bench.network.reverse(&id).await.unwrap();
+    bench.network.reverse(&id, &sale()).await.unwrap();
     assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
     assert_eq!(in_time(bench.network.authorize(request)).await.unwrap(), REVERSED);
 }
@@ -167,7 +167,7 @@ async fn a_late_card_is_approved_at_last_and_the_reversal_still_cancels_it() {
     bench.clock.advance(Duration::from_millis(1));
     assert!(matches!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Approved(_)));
 
-    bench.network.reverse(&id).await.unwrap();
+    bench.network.reverse(&id, &sale()).await.unwrap();
     assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
     assert_eq!(in_time(bench.network.authorize(request)).await.unwrap(), REVERSED);
 }
@@ -178,7 +178,7 @@ async fn a_reversal_while_a_late_card_is_silent_wins_over_the_approval_to_come()
     let request = request(1, card_that(Behaviour::Late));
     let id = request.id.clone();
     let task = bench.begin(request).await;
-    bench.network.reverse(&id).await.unwrap();
+    bench.network.reverse(&id, &sale()).await.unwrap();
     bench.clock.advance(LATE_AFTER);
     assert_eq!(in_time(task).await.unwrap().unwrap(), REVERSED);
     assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
@@ -189,7 +189,7 @@ async fn a_reversal_before_the_request_declines_it_for_ever() {
     let bench = Bench::new();
     let request = request(1, card_that(Behaviour::Approve));
     assert_eq!(bench.network.inquire(&request.id, &sale()).await.unwrap(), Inquiry::Unknown);
-    bench.network.reverse(&request.id).await.unwrap();
+    bench.network.reverse(&request.id, &request.sale()).await.unwrap();
     let bench = bench.restarted();
     assert_eq!(in_time(bench.network.authorize(request)).await.unwrap(), REVERSED);
 }
@@ -199,10 +199,10 @@ async fn a_reversal_again_changes_nothing() {
     let bench = Bench::new();
     let request = request(1, card_that(Behaviour::Approve));
     in_time(bench.network.authorize(request.clone())).await.unwrap();
-    bench.network.reverse(&request.id).await.unwrap();
+    bench.network.reverse(&request.id, &request.sale()).await.unwrap();
     let version = bench.store.get(&record_id(&request.id)).await.unwrap().unwrap().version;
-    bench.network.reverse(&request.id).await.unwrap();
-    bench.restarted().network.reverse(&request.id).await.unwrap();
+    bench.network.reverse(&request.id, &request.sale()).await.unwrap();
+    bench.restarted().network.reverse(&request.id, &request.sale()).await.unwrap();
     assert_eq!(bench.store.get(&record_id(&request.id)).await.unwrap().unwrap().version, version);
 }
 
@@ -211,7 +211,7 @@ async fn a_reversed_decline_keeps_its_reason() {
     let bench = Bench::new();
     let request = request(1, card_that(Behaviour::Decline(DeclineReason::StolenCard)));
     in_time(bench.network.authorize(request.clone())).await.unwrap();
-    bench.network.reverse(&request.id).await.unwrap();
+    bench.network.reverse(&request.id, &request.sale()).await.unwrap();
     assert_eq!(
         bench.network.inquire(&request.id, &sale()).await.unwrap(),
         Inquiry::Declined(DeclineReason::StolenCard)
@@ -228,8 +228,11 @@ async fn the_same_id_for_another_amount_or_shop_is_refused() {
     for other in [amount, merchant] {
         let told = bench.network.inquire(&first.id, &other.sale()).await;
         assert!(matches!(told, Err(NetworkError::OtherContent)), "{told:?}");
+        let taken_back = bench.network.reverse(&first.id, &other.sale()).await;
+        assert!(matches!(taken_back, Err(NetworkError::OtherContent)), "{taken_back:?}");
         assert!(matches!(in_time(bench.network.authorize(other)).await, Err(NetworkError::OtherContent)));
     }
+    assert!(matches!(bench.network.inquire(&first.id, &first.sale()).await.unwrap(), Inquiry::Approved(_)));
     // Another issuer may use the same authorization id.
     let id = NetworkId { issuer: "bank-borealis".parse().unwrap(), ..first.id.clone() };
     assert!(in_time(bench.network.authorize(NetworkRequest { id, ..first })).await.is_ok());
@@ -258,7 +261,7 @@ async fn a_request_and_a_reversal_at_once_end_without_a_charge() {
         let request = request(number, card_that(Behaviour::Approve));
         let (id, network) = (request.id.clone(), Arc::clone(&bench.network));
         let asked = tokio::spawn(async move { network.authorize(request).await });
-        bench.network.reverse(&id).await.unwrap();
+        bench.network.reverse(&id, &sale()).await.unwrap();
         in_time(asked).await.unwrap().unwrap();
         assert_eq!(bench.network.inquire(&id, &sale()).await.unwrap(), Inquiry::Declined(DeclineReason::DoNotHonor));
     }
@@ -294,7 +297,7 @@ async fn every_decision_is_found_again_on_the_disk_after_a_restart() {
     let approved = in_time(bench.network.authorize(plain.clone())).await.unwrap();
     let declined = in_time(bench.network.authorize(lost.clone())).await.unwrap();
     let cut_off = bench.begin(late.clone()).await;
-    bench.network.reverse(&reversed.id).await.unwrap();
+    bench.network.reverse(&reversed.id, &reversed.sale()).await.unwrap();
     cut_off.abort();
     let _ = cut_off.await;
     store.close().await;

@@ -75,6 +75,8 @@ async fn a_repeat_moves_nothing_and_other_content_is_refused() {
     for other in [&dearer, &elsewhere] {
         let told = bench.ledger.inquire(&id(1), other).await;
         assert!(matches!(told, Err(LedgerError::OtherContent)), "{told:?}");
+        let taken_back = bench.ledger.reverse(&id(1), other).await;
+        assert!(matches!(taken_back, Err(LedgerError::OtherContent)), "{taken_back:?}");
     }
 }
 
@@ -82,7 +84,7 @@ async fn a_repeat_moves_nothing_and_other_content_is_refused() {
 async fn a_reversal_wins_before_the_request_before_the_decision_and_after_it() {
     // Before the request.
     let first = bench();
-    first.ledger.reverse(&id(1)).await.unwrap();
+    first.ledger.reverse(&id(1), &asked()).await.unwrap();
     first.ledger.request(&id(1), &asked(), approves(Duration::ZERO)).await.unwrap();
     let ledger = first.restarted();
     assert_eq!(ledger.told(&id(1)).await.unwrap(), NO);
@@ -93,7 +95,7 @@ async fn a_reversal_wins_before_the_request_before_the_decision_and_after_it() {
     let late = bench();
     late.ledger.request(&id(1), &asked(), approves(LATE)).await.unwrap();
     assert_eq!((late.only().await.0, late.ledger.inquire(&id(1), &asked()).await.unwrap()), (Pending, None));
-    late.ledger.reverse(&id(1)).await.unwrap();
+    late.ledger.reverse(&id(1), &asked()).await.unwrap();
     late.clock.advance(LATE);
     assert_eq!(late.ledger.inquire(&id(1), &asked()).await.unwrap(), Some(NO));
     assert_eq!(late.only().await.0, Reversed);
@@ -104,7 +106,7 @@ async fn a_reversal_wins_before_the_request_before_the_decision_and_after_it() {
     made.clock.advance(LATE);
     assert_eq!(made.ledger.inquire(&id(1), &asked()).await.unwrap(), Some(Decision::Approved(code())));
     for _ in 0..2 {
-        made.restarted().reverse(&id(1)).await.unwrap();
+        made.restarted().reverse(&id(1), &asked()).await.unwrap();
     }
     let (state, entry) = made.only().await;
     assert_eq!((state, entry.state.at(made.clock.now()).1), (Reversed, code().to_string()), "the code is kept");
@@ -115,7 +117,7 @@ async fn a_decline_keeps_its_reason() {
     let bench = bench();
     let lost = Decision::Declined(DeclineReason::LostCard);
     bench.ledger.request(&id(1), &asked(), Verdict { decision: lost, ..approves(Duration::ZERO) }).await.unwrap();
-    bench.ledger.reverse(&id(1)).await.unwrap();
+    bench.ledger.reverse(&id(1), &asked()).await.unwrap();
     assert_eq!((bench.only().await.0, bench.ledger.told(&id(1)).await.unwrap()), (Declined, lost));
 }
 
@@ -128,7 +130,7 @@ async fn a_crowd_of_requests_and_a_reversal_end_without_a_charge() {
             let ledger = bench.ledger.clone();
             tasks.spawn(async move {
                 if number == 8 {
-                    ledger.reverse(&id(1)).await.unwrap();
+                    ledger.reverse(&id(1), &asked()).await.unwrap();
                 } else {
                     ledger.request(&id(1), &asked(), approves(Duration::ZERO)).await.unwrap();
                 }

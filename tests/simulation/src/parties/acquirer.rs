@@ -161,7 +161,7 @@ async fn answer(world: &Arc<World>, services: Services, from: Party, message: Me
         | Message::Look(..)
         | Message::CardAuthorize(_)
         | Message::CardInquire(..)
-        | Message::CardReverse(_) => return Err(Status::unimplemented("not served here")),
+        | Message::CardReverse(..) => return Err(Status::unimplemented("not served here")),
     })
 }
 
@@ -247,9 +247,13 @@ impl AuthorizationNetwork for CardNetwork {
         Err(if matches!(reply, Reply::CardOther) { NetworkError::OtherContent } else { strange(&reply) })
     }
 
-    async fn reverse(&self, id: &NetworkId) -> Result<(), NetworkError> {
-        let reply = self.ask(id, Message::CardReverse(id.clone())).await?;
-        if matches!(reply, Reply::Done) { Ok(()) } else { Err(strange(&reply)) }
+    async fn reverse(&self, id: &NetworkId, sale: &Sale) -> Result<(), NetworkError> {
+        let sale = Sale { amount: self.slipped(sale.amount), merchant: sale.merchant.clone() };
+        let reply = self.ask(id, Message::CardReverse(id.clone(), sale)).await?;
+        if matches!(reply, Reply::Done) {
+            return Ok(());
+        }
+        Err(if matches!(reply, Reply::CardOther) { NetworkError::OtherContent } else { strange(&reply) })
     }
 }
 

@@ -62,9 +62,12 @@ pub async fn serve(world: &Arc<World>, message: Message) -> Reply {
     match message {
         Message::CardAuthorize(request) => authorize(world, *request).await,
         Message::CardInquire(id, sale) => inquire(world, &id, &sale),
-        Message::CardReverse(id) => {
+        Message::CardReverse(id, sale) => {
             let mut entries = world.card_network.entries();
             let entry = entries.entry(id).or_default();
+            if entry.asked.as_ref().is_some_and(|asked| asked.sale() != sale) {
+                return Reply::CardOther;
+            }
             if !entry.reversed {
                 entry.reversed = true;
                 entry.refunds = entry.charges;

@@ -232,7 +232,7 @@ pub async fn serve(world: &Arc<World>, party: Party, message: Message) -> Reply 
         | Message::Notify(_)
         | Message::CardAuthorize(_)
         | Message::CardInquire(..)
-        | Message::CardReverse(_) => return std::future::pending().await,
+        | Message::CardReverse(..) => return std::future::pending().await,
     };
     match charge {
         Ok(charge) => Reply::Charge(Box::new(charge)),

@@ -38,7 +38,7 @@ pub async fn serve(world: &Arc<World>, from: Party, about: u64, message: Message
         | Message::Look(..)
         | Message::CardAuthorize(_)
         | Message::CardInquire(..)
-        | Message::CardReverse(_) => Err(Status::unimplemented("not served here")),
+        | Message::CardReverse(..) => Err(Status::unimplemented("not served here")),
     };
     let answered = match judged {
         Ok(route) => forward(world, about, message, &route).await,
