@@ -70,7 +70,12 @@ pub fn command<A: Parser>(
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure::Internal(format!("the runtime could not be started: {error}"))),
     };
-    let channel = match connect(&arguments) {
+    let connected = {
+        // A channel starts a task of its own, and so needs the runtime around it.
+        let _inside = runtime.enter();
+        connect(&arguments)
+    };
+    let channel = match connected {
         Ok(channel) => channel,
         Err(failure) => return fail(&failure),
     };

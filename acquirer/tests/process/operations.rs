@@ -121,7 +121,9 @@ async fn operate(site: &Site, words: &[&str]) -> String {
     let mut arguments: Vec<OsString> = vec!["acquirer operate".into(), "--config".into()];
     arguments.push(site.path().join("acquirer.toml").into_os_string());
     arguments.extend(words.iter().map(OsString::from));
-    let exit = tokio::task::spawn_blocking(move || acquirer::operate_command(arguments)).await.unwrap();
+    // On a thread that knows no runtime, as the main one of a process.
+    let process = || std::thread::spawn(move || acquirer::operate_command(arguments)).join();
+    let exit = tokio::task::spawn_blocking(process).await.unwrap().expect("no panic");
     format!("{exit:?}")
 }
 

@@ -23,7 +23,13 @@ async fn operate(pki: &Pki, server: &str, words: &[&str]) -> String {
     arguments.push(pki.path("issuer.toml").into_os_string());
     arguments.extend(["--server".into(), server.into()]);
     arguments.extend(words.iter().map(|word| OsString::from(*word)));
-    let exit = tokio::task::spawn_blocking(move || issuer::operate_command(arguments)).await.unwrap();
+    run(arguments).await
+}
+
+async fn run(arguments: Vec<OsString>) -> String {
+    // On a thread that knows no runtime, as the main one of a process.
+    let process = || std::thread::spawn(move || issuer::operate_command(arguments)).join();
+    let exit = tokio::task::spawn_blocking(process).await.unwrap().expect("no panic");
     format!("{exit:?}")
 }
 
@@ -74,6 +80,5 @@ async fn without_a_port_the_command_says_what_is_missing() {
     assert!(config.listen.operations.is_none());
     let arguments: Vec<OsString> =
         vec!["issuer operate".into(), "--config".into(), pki.path("issuer.toml").into_os_string(), "charges".into()];
-    let exit = tokio::task::spawn_blocking(move || issuer::operate_command(arguments)).await.unwrap();
-    assert_eq!(format!("{exit:?}"), format!("{:?}", std::process::ExitCode::from(64)));
+    assert_eq!(run(arguments).await, format!("{:?}", std::process::ExitCode::from(64)));
 }
