@@ -263,13 +263,19 @@ async fn an_acquirer_that_hangs_keeps_nothing_out_that_goes_to_another() {
         })
         .collect();
     soon("what may be under way", hanging.canned.arrived.acquire_many(2)).await.unwrap().forget();
+    // The relay refuses them, or the port, where their messages come a moment after their heads.
     soon("the others", async {
-        while relaying.count(Reason::Overloaded) < 6 {
+        while asked.iter().filter(|call| call.is_finished()).count() < 6 {
             tokio::task::yield_now().await;
         }
     })
     .await;
     let route = Route { acquirer: LANTERN.parse().unwrap(), ..network.route() };
     authorize(&aurora, &route).await.unwrap();
-    asked.iter().for_each(|call| call.abort());
+    let (refused, hanging): (Vec<_>, Vec<_>) = asked.into_iter().partition(|call| call.is_finished());
+    hanging.iter().for_each(|call| call.abort());
+    for call in refused {
+        let status = call.await.unwrap().expect_err("a refusal");
+        assert_eq!(reason_of(&status).as_deref(), Some(Reason::Overloaded.as_wire()), "{status}");
+    }
 }
