@@ -26,20 +26,10 @@ const GUESSES: usize = 8;
 /// Failures from one place that the bank of the activation codes bears.
 pub(crate) const SOURCE_FAILURES: usize = 10;
 
-/// How often a guesser comes back to a busy server with one guess.
-const PATIENCE: usize = 5_000;
-
-/// One guess, under a challenge of its own. A guesser who is told that the server is busy comes back, so that
-/// what stops guessing here is the count of tries and not the load.
+/// One guess, under a challenge of its own.
 async fn guess(wire: &Wire, proof: Proof) -> String {
     let challenge = wire.begin(None).await;
-    for _ in 0..PATIENCE {
-        let answer = in_a_word(wire.prove(&challenge.id, proof.clone()).await);
-        if answer != "OVERLOADED" {
-            return answer;
-        }
-    }
-    "OVERLOADED".to_owned()
+    in_a_word(wire.prove(&challenge.id, proof).await)
 }
 
 /// Many guesses at once over many connections.
