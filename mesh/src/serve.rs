@@ -17,6 +17,7 @@ pub(crate) mod deadline;
 mod descriptors;
 mod limits;
 mod meter;
+mod pause;
 mod pipeline;
 mod queue;
 mod station;

@@ -4,6 +4,7 @@ use super::RemoteAddr;
 use super::accept::HandshakePlace;
 use super::limits::Limits;
 use super::meter::{Abuse, Meter, Metered};
+use super::pause::{Pause, Pausing};
 use super::pipeline::{Activity, Caller, Pipeline};
 use crate::cork::cork;
 use crate::identity::Peer;
@@ -150,14 +151,15 @@ where
 {
     let Accepted { port, remote, tls, limits, pipeline, cuts, drain, end, .. } = accepted;
     let meter = Meter::new(request_bytes_max(&limits));
-    let activity = Arc::new(Activity::new(Arc::clone(&meter)));
+    let pause = Arc::new(Pause::default());
+    let activity = Arc::new(Activity::new(Arc::clone(&meter), Arc::clone(&pause)));
     let caller = Caller::new(peer, RemoteAddr(remote), Arc::clone(&activity));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let answer = pipeline.begin(request, &caller);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let builder = builder(&limits, tls.is_some_and(|tls| tls.is_mutual()));
-    let (io, flush) = cork(Metered::new(io, Arc::clone(&meter)));
+    let (io, flush) = cork(Pausing::new(Metered::new(io, Arc::clone(&meter)), pause));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
     let mut stalled = pin!(meter.stalled(&limits));
     let cut = |abuse: Abuse| {

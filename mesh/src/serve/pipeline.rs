@@ -170,7 +170,7 @@ impl Pipeline {
             Ok(room) => room,
             Err(why) => {
                 in_flight.refused();
-                return Answering::Now(Some(shared.not_begun(&why)));
+                return Answering::Now(Some(shared.not_begun(&why, &caller.activity)));
             }
         };
         let asked = deadline::requested(request.headers());
@@ -184,7 +184,7 @@ impl Pipeline {
         admission::turn().await;
         if let Err(why) = self.shared.admission.begin(call.admitted.kind, call.in_flight.arrived(), call.deadline) {
             call.in_flight.refused();
-            return self.shared.not_begun(&why);
+            return self.shared.not_begun(&why, &caller.activity);
         }
         let trace = self.shared.trace(&request);
         let span = tracing::info_span!(
@@ -227,7 +227,8 @@ impl Pipeline {
                 }
             }
             (_, body) => {
-                let request = prepare(Request::from_parts(head, body.into_body()), caller, deadline);
+                let request =
+                    prepare(Request::from_parts(head, body.into_body()), caller.peer, caller.remote, deadline);
                 shared.contain(Box::pin(routes.oneshot(request)), deadline, allowed).await
             }
         };
@@ -246,7 +247,7 @@ impl Pipeline {
                 // Browsers ask for a stream as for any page, so that it is counted once it is there.
                 let Ok(room) = shared.admission.stream() else {
                     in_flight.refused();
-                    return shared.not_begun(&NotBegun::Shed);
+                    return shared.not_begun(&NotBegun::Shed, &caller.activity);
                 };
                 (Some(room), Some(ends::end_of_events(shared.drain.clone())))
             }
@@ -332,7 +333,10 @@ impl Shared {
         Ok(admitted)
     }
 
-    fn not_begun(&self, why: &NotBegun) -> Response<Body> {
+    fn not_begun(&self, why: &NotBegun, activity: &Activity) -> Response<Body> {
+        if matches!(why, NotBegun::Shed) {
+            activity.shed();
+        }
         self.admission.refuse(why).unwrap_or_else(|refusal| self.refuse(refusal))
     }
 
@@ -356,12 +360,17 @@ impl Shared {
     }
 }
 
-fn prepare(mut request: Request<Body>, caller: Caller, deadline: Deadline) -> Request<Body> {
+fn prepare(
+    mut request: Request<Body>,
+    peer: Option<Arc<Peer>>,
+    remote: RemoteAddr,
+    deadline: Deadline,
+) -> Request<Body> {
     let extensions = request.extensions_mut();
-    if let Some(peer) = caller.peer {
+    if let Some(peer) = peer {
         extensions.insert(peer);
     }
-    extensions.insert(caller.remote);
+    extensions.insert(remote);
     extensions.insert(deadline);
     request
 }

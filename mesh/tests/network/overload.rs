@@ -171,6 +171,29 @@ async fn an_rpc_that_is_full_keeps_no_other_out() {
 }
 
 #[tokio::test]
+async fn who_is_shed_is_read_from_again_a_moment_later() {
+    let network = Network::new();
+    let running = network.serve_with(Limits { requests_max: 4, requests_min: 1, ..Limits::default() }).await;
+    let mut raw = Raw::connect(&network, &running, &[]).await;
+    for stream in [1, 3, 5] {
+        raw.send(&request(stream, HOLD, None, "hello")).await.expect("sent");
+    }
+    soon("the calls", running.trial.begun.acquire_many(3)).await.expect("open").forget();
+    let begin = Instant::now();
+    for stream in [7, 9, 11] {
+        raw.send(&request(stream, HOLD, None, "hello")).await.expect("sent");
+        raw.find("the refusal", |frame| frame.kind == HEADERS && frame.stream == stream).await;
+    }
+    // Ten milliseconds after the first refusal and after the second one.
+    assert!(begin.elapsed() >= Duration::from_millis(20), "{:?}", begin.elapsed());
+    // What was begun is answered all the same, and what has room is read when the pause is over.
+    running.trial.release.notify_waiters();
+    raw.find("an answer", |frame| frame.kind == DATA && frame.stream == 1).await;
+    raw.send(&request(13, ECHO, None, "hello")).await.expect("sent");
+    raw.find("an answer", |frame| frame.kind == DATA && frame.stream == 13).await;
+}
+
+#[tokio::test]
 async fn a_message_that_comes_slowly_takes_no_room_from_those_that_are_there() {
     let network = Network::new();
     // One RPC may have three of these four, and one address one without its message.
