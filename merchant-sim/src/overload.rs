@@ -2,7 +2,9 @@
 //! how, and how much memory they need for it.
 //!
 //! First a closed loop finds what is carried: callers that each wait for their answer before they ask again.
-//! Then an open loop sends 1, 2, 5 and 10 times as much, whether it is answered or not, as a crowd does.
+//! Then an open loop sends 1, 2, 5 and 10 times as much, whether it is answered or not, as a crowd does. All of that
+//! is done in several rounds, every second one from the highest level down, and the middle of what was done counts:
+//! else what the machine and its disk do beside, and what a store that fills costs, would weigh on one level alone.
 //! Measured are [`Path::Authorize`], an issuer's requests to the acquirer, which cost it two commits each and
 //! signatures, and [`Path::Payment`], whole payments from the sign-in on, of which the password's hash is
 //! the largest part.
@@ -37,9 +39,10 @@ mod servers;
 
 pub use command::{Command, LoadCommand, run};
 pub use outcome::{Order, Outcome};
-pub use report::{Level, Report, show};
+pub use report::{Level, Loaded, Report, Round, show};
 pub use servers::Usage;
 
+use affinity::Halves;
 use generator::Generator;
 use servers::{Pid, Watch};
 
@@ -112,6 +115,8 @@ impl Path {
 pub struct Wishes {
     /// What is put under load, one after another.
     pub paths: Vec<Path>,
+    /// How often all levels are gone through.
+    pub rounds: u32,
     /// How long each level lasts.
     pub level: Duration,
     /// Where a plot is written, as SVG.
@@ -122,12 +127,12 @@ pub struct Wishes {
 ///
 /// # Errors
 /// The load can't be made, or a server has ended.
-pub async fn measure(network: &mut Network, wishes: &Wishes, console: &Console) -> Result<Vec<Report>> {
+async fn measure(network: &mut Network, halves: Halves, wishes: &Wishes, console: &Console) -> Result<Vec<Report>> {
     let description = network.topology.folder.join("overload.json");
     network.topology.save(&description)?;
     let mut reports = Vec::new();
     for path in &wishes.paths {
-        reports.push(measure_one(&network.topology, &description, *path, wishes.level, console).await?);
+        reports.push(measure_one(&network.topology, halves, &description, *path, wishes, console).await?);
         if let Some(fallen) = network.fallen()? {
             anyhow::bail!("{fallen}");
         }
@@ -140,33 +145,44 @@ pub async fn measure(network: &mut Network, wishes: &Wishes, console: &Console) 
 
 async fn measure_one(
     topology: &Topology,
+    halves: Halves,
     description: &FilePath,
     path: Path,
-    time: Duration,
+    wishes: &Wishes,
     console: &Console,
 ) -> Result<Report> {
+    let time = wishes.level;
     let mut generator = Generator::start(description, path)?;
     let loaded = loaded(topology, path)?;
-    let processors = affinity::separate(&loaded, generator.id()?)?;
+    let processors = halves.separate(generator.id()?)?;
     console.working(format!("finding how many {} a second are carried", path.unit()));
     generator.prepare(path.first()).await?;
     // Once to warm up: connections, caches, and what is allocated once.
     let warm = generator.run(Order::closed(path.callers(), time / 4)).await?;
-    generator.prepare(room(warm.goodput(), time)).await?;
-    let carried = generator.run(Order::closed(path.callers(), time)).await?.goodput();
-    ensure!(carried > 0.0, "nothing is carried at all");
-    let mut levels = Vec::new();
-    for times in LEVELS {
-        console.working(format!("preparing {} for {times} times the load", path.unit()));
+    let mut carried = warm.goodput();
+    let mut rounds = Vec::new();
+    for number in 1..=wishes.rounds {
+        console.working(format!("round {number}: finding how many {} a second are carried", path.unit()));
         generator.prepare(room(carried, time)).await?;
-        console.working(format!("{times} times the load for {} s", time.as_secs()));
-        let watch = Watch::begin(topology, generator.id()?)?;
-        let outcome = generator.run(Order::open(carried * f64::from(times), time)).await?;
-        levels.push(Level { times, outcome, usage: watch.end().await? });
+        carried = generator.run(Order::closed(path.callers(), time)).await?.goodput();
+        ensure!(carried > 0.0, "nothing is carried at all");
+        let mut levels = Vec::new();
+        let mut order = LEVELS;
+        if number % 2 == 0 {
+            order.reverse();
+        }
+        for times in order {
+            console.working(format!("round {number}: {times} times the load for {} s", time.as_secs()));
+            generator.prepare(room(carried, time)).await?;
+            let watch = Watch::begin(topology, generator.id()?)?;
+            let outcome = generator.run(Order::open(carried * f64::from(times), time)).await?;
+            levels.push(Level { times, outcome, usage: watch.end().await? });
+        }
+        rounds.push(Round { carried, levels });
     }
     generator.stop().await?;
     console.done();
-    Ok(Report { path, processors, carried, levels, loaded: loaded.into_iter().map(|server| server.name).collect() })
+    Report::new(path, processors, &rounds, &loaded).context("there was no round")
 }
 
 /// How many units are enough for a level, whose goodput can't be much more than what is carried, with those

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use super::outcome::as_float;
-use super::report::{Level, Report};
+use super::report::{Level, Loaded, Report};
 
 /// The longest bar.
 const WIDTH: f64 = 50.0;
 
-/// Bars of what was done and how much memory each server had in the course of each level.
+/// Bars of what was done, and how much memory each server had in the course of all rounds.
 pub(super) fn lines(report: &Report) -> Vec<String> {
     let done = |level: &Level| level.outcome.goodput();
     let peak = report.levels.iter().map(done).fold(report.carried, f64::max);
@@ -20,9 +20,10 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
         })
         .collect();
     for server in &report.loaded {
-        let memory: Vec<f64> = report.levels.iter().flat_map(|level| memory(level, server)).copied().collect();
-        let (low, high) = (memory.iter().copied().fold(f64::MAX, f64::min), memory.iter().copied().fold(0.0, f64::max));
-        lines.push(format!("memory of {server} over all levels, {low:.0} to {high:.0} MiB: {}", line(&memory, high)));
+        let Loaded { name, memory_mib, .. } = server;
+        let (low, high) =
+            (memory_mib.iter().copied().fold(f64::MAX, f64::min), memory_mib.iter().copied().fold(0.0, f64::max));
+        lines.push(format!("memory of {name} over all rounds, {low:.0} to {high:.0} MiB: {}", line(memory_mib, high)));
     }
     lines
 }
@@ -49,10 +50,6 @@ fn line(values: &[f64], top: f64) -> String {
         .collect()
 }
 
-fn memory<'a>(level: &'a Level, server: &str) -> &'a [f64] {
-    level.usage.iter().find(|usage| usage.name == server).map_or(&[], |usage| &usage.memory_mib)
-}
-
 const PANEL_WIDTH: f64 = 420.0;
 const PANEL_HEIGHT: f64 = 200.0;
 const MARGIN: f64 = 60.0;
@@ -76,12 +73,13 @@ pub(super) fn svg(reports: &[Report]) -> String {
         let levels: Vec<String> = report.levels.iter().map(|level| format!("{}x", level.times)).collect();
         panel(&mut text, MARGIN, top, &format!("{unit} a second at {}", levels.join(", ")), &series);
         let colours = ["#2166ac", "#762a83"];
-        let memories = report.loaded.iter().zip(colours).map(|(server, colour)| {
-            let values = report.levels.iter().flat_map(|level| memory(level, server)).copied().collect();
-            (server.as_str(), colour, values)
-        });
+        let memories = report
+            .loaded
+            .iter()
+            .zip(colours)
+            .map(|(server, colour)| (server.name.as_str(), colour, server.memory_mib.clone()));
         let memories: Vec<(&str, &str, Vec<f64>)> = memories.collect();
-        panel(&mut text, PANEL_WIDTH + 2.0 * MARGIN, top, "memory in MiB over all levels", &memories);
+        panel(&mut text, PANEL_WIDTH + 2.0 * MARGIN, top, "memory in MiB over all rounds", &memories);
     }
     text + "</svg>\n"
 }

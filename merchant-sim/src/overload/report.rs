@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{Outcome, as_float};
-use super::servers::{LOAD, Usage};
-use super::{GOODPUT_SHARE_MIN, MEMORY_GROWTH_MIB_MAX, Path, RECOVERY_MAX, plot};
+use super::servers::{LOAD, Pid, Usage};
+use super::{GOODPUT_SHARE_MIN, LEVELS, MEMORY_GROWTH_MIB_MAX, Path, RECOVERY_MAX, plot};
 use crate::console::{Console, Style, column};
 
 /// One level of load.
@@ -18,6 +18,15 @@ pub struct Level {
     pub usage: Vec<Usage>,
 }
 
+/// All levels, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// How many a second the closed loop had done.
+    pub carried: f64,
+    /// The levels, as one followed the other.
+    pub levels: Vec<Level>,
+}
+
 /// One path under all levels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -25,12 +34,23 @@ pub struct Report {
     pub path: Path,
     /// Who had which processors, in words.
     pub processors: String,
-    /// How many a second the closed loop had done.
+    /// How many a second the closed loop had done: the middle of the rounds.
     pub carried: f64,
-    /// The levels, the lowest first.
+    /// What the rounds say of each level together, the lowest first.
     pub levels: Vec<Level>,
     /// The servers that the load goes to.
-    pub loaded: Vec<String>,
+    pub loaded: Vec<Loaded>,
+}
+
+/// A server under load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Its name.
+    pub name: String,
+    /// Its resident memory in MiB over all rounds.
+    pub memory_mib: Vec<f64>,
+    /// The same, at the end of the first level of the first round.
+    pub memory_before_mib: f64,
 }
 
 /// The figures that are promised, of one path or the worst of several.
@@ -44,6 +64,23 @@ struct Figures {
 }
 
 impl Report {
+    /// Puts the rounds together; none of no round.
+    pub(super) fn new(path: Path, processors: String, rounds: &[Round], loaded: &[Pid]) -> Option<Self> {
+        let mut carried: Vec<f64> = rounds.iter().map(|round| round.carried).collect();
+        carried.sort_by(f64::total_cmp);
+        let in_order = || rounds.iter().flat_map(|round| &round.levels);
+        let levels: Option<Vec<Level>> = LEVELS.into_iter().map(|times| Level::together(times, in_order())).collect();
+        let loaded = loaded.iter().map(|Pid { name, .. }| {
+            let mut memory = in_order().map(|level| level.usage_of(name).map_or(&[][..], |usage| &usage.memory_mib));
+            let first = memory.clone().next().unwrap_or_default();
+            let memory_before_mib = first.last().copied().unwrap_or_default();
+            let memory_mib = memory.by_ref().flatten().copied().collect();
+            Loaded { name: name.clone(), memory_mib, memory_before_mib }
+        });
+        let carried = *carried.get(rounds.len().saturating_sub(1) / 2)?;
+        Some(Self { path, processors, carried, levels: levels?, loaded: loaded.collect() })
+    }
+
     /// What is not as it should be; nothing where all is.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
@@ -95,18 +132,29 @@ impl Report {
         Figures {
             share: lowest.unwrap_or_default() / self.peak(),
             p99_ms: self.levels.iter().map(|level| level.outcome.p99_ms).fold(0.0, f64::max),
-            growth_mib: self.loaded.iter().map(|server| self.growth_mib(server)).fold(0.0, f64::max),
+            growth_mib: self.loaded.iter().map(Loaded::growth_mib).fold(0.0, f64::max),
             recovered_ms: self.levels.iter().map(recovered_ms).fold(0.0, f64::max),
         }
     }
+}
 
-    /// From the end of the first level to the highest since.
-    fn growth_mib(&self, server: &str) -> f64 {
-        let of_level =
-            |level: &Level| level.usage.iter().find(|usage| usage.name == server).map(|u| u.memory_mib.clone());
-        let mut levels = self.levels.iter().filter_map(of_level);
-        let before = levels.next().and_then(|memory| memory.last().copied()).unwrap_or_default();
-        levels.flatten().fold(before, f64::max) - before
+impl Level {
+    /// What the runs of one level say together.
+    fn together<'a>(times: u32, all: impl Iterator<Item = &'a Self>) -> Option<Self> {
+        let runs: Vec<&Self> = all.filter(|level| level.times == times).collect();
+        let outcomes: Vec<&Outcome> = runs.iter().map(|level| &level.outcome).collect();
+        Some(Self { times, outcome: Outcome::together(&outcomes)?, usage: runs.last()?.usage.clone() })
+    }
+
+    fn usage_of(&self, name: &str) -> Option<&Usage> {
+        self.usage.iter().find(|usage| usage.name == name)
+    }
+}
+
+impl Loaded {
+    /// From the end of the first level of all to the highest of all.
+    fn growth_mib(&self) -> f64 {
+        self.memory_mib.iter().copied().fold(self.memory_before_mib, f64::max) - self.memory_before_mib
     }
 }
 
@@ -191,9 +239,9 @@ fn show_one(report: &Report, console: &Console) {
     console.line("");
     let head = "processors used, and memory in MiB at the end";
     console.line(console.paint(Style::Faint, &format!("{}{head}", column("", 18))));
-    for server in report.loaded.iter().map(String::as_str).chain([LOAD]) {
+    for server in report.loaded.iter().map(|server| server.name.as_str()).chain([LOAD]) {
         let cell = |level: &Level| {
-            let usage = level.usage.iter().find(|usage| usage.name == server);
+            let usage = level.usage_of(server);
             usage.map_or_else(String::new, |usage| {
                 format!("{:>8.2} {:>6.0}", usage.processors, usage.memory_mib.last().copied().unwrap_or_default())
             })
@@ -209,6 +257,8 @@ fn show_one(report: &Report, console: &Console) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     /// A report in which all is well.
@@ -226,13 +276,8 @@ pub(super) mod tests {
             usage: vec![Usage { name: "a".to_owned(), processors: 1.0, memory_mib: vec![50.0, 60.0] }],
         };
         let levels = vec![level(1, 10_000), level(2, 9_900), level(5, 9_500), level(10, 9_000)];
-        Report {
-            path: Path::Authorize,
-            processors: String::new(),
-            carried: 1_000.0,
-            levels,
-            loaded: vec!["a".to_owned()],
-        }
+        let rounds = [Round { carried: 1_000.0, levels }];
+        Report::new(Path::Authorize, String::new(), &rounds, &[Pid { name: "a".to_owned(), id: 1 }]).unwrap()
     }
 
     fn changed(change: impl FnOnce(&mut Level)) -> Vec<String> {
@@ -260,8 +305,28 @@ pub(super) mod tests {
             ["authorizations: nothing was done for 19000 ms after 10x, over 3000"]
         );
         assert_eq!(changed(|level| level.outcome.recovered_ms = None).len(), 1);
-        let grown = changed(|level| level.usage.iter_mut().for_each(|usage| usage.memory_mib.push(157.0)));
-        assert_eq!(grown, ["authorizations: a server's memory grew by 97 MiB"]);
+        let mut grown = sound();
+        grown.loaded[0].memory_mib.push(157.0);
+        assert_eq!(grown.problems(), ["authorizations: a server's memory grew by 97 MiB"]);
+    }
+
+    #[test]
+    fn rounds_are_put_together_level_by_level() {
+        let round = |carried: f64, factor: u64| {
+            let mut levels = sound().levels;
+            levels.iter_mut().for_each(|level| level.outcome.good = level.outcome.good * factor / 10);
+            Round { carried, levels }
+        };
+        let mut rounds = [round(900.0, 10), round(1_100.0, 8), round(1_000.0, 9)];
+        rounds[1].levels.reverse();
+        rounds[1].levels[0].usage[0].memory_mib = vec![90.0];
+        let report =
+            Report::new(Path::Authorize, String::new(), &rounds, &[Pid { name: "a".to_owned(), id: 1 }]).unwrap();
+        assert!((report.carried - 1_000.0).abs() < 1e-9);
+        let good: Vec<(u32, u64)> = report.levels.iter().map(|level| (level.times, level.outcome.good)).collect();
+        assert_eq!(good, [(1, 9_000), (2, 8_910), (5, 8_550), (10, 8_100)]);
+        assert!((report.figures().growth_mib - 30.0).abs() < 1e-9, "from 60 to 90");
+        assert_eq!(Report::new(Path::Authorize, String::new(), &[], &[]), None);
     }
 
     #[test]
