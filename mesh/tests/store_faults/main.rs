@@ -190,7 +190,7 @@ fn a_folder_whose_disk_lost_synced_data_is_refused() {
     let mut refused = 0;
     // At the log's end, which may be anywhere in the file, a hole can't be told from a write that never was,
     // and in what was written anew elsewhere it does no harm.
-    for at in (1..6).map(|eighth| data.len() / 8 * eighth) {
+    for at in (1..64).map(|part| data.len() / 64 * part) {
         drop(fs::remove_dir_all(&holed));
         fs::create_dir_all(holed.join("blobs")).expect("made");
         for name in ["conf", "owner"] {
