@@ -151,9 +151,9 @@ where
 {
     let Accepted { port, remote, tls, limits, pipeline, cuts, drain, end, .. } = accepted;
     let meter = Meter::new(request_bytes_max(&limits));
+    let activity = Arc::new(Activity::new(Arc::clone(&meter)));
     let pause = Arc::new(Pause::default());
-    let activity = Arc::new(Activity::new(Arc::clone(&meter), Arc::clone(&pause)));
-    let caller = Caller::new(peer, RemoteAddr(remote), Arc::clone(&activity));
+    let caller = Caller::new(peer, RemoteAddr(remote), Arc::clone(&activity), Arc::clone(&pause));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let answer = pipeline.begin(request, &caller);
         async move { Ok::<_, Infallible>(answer.await) }
@@ -230,6 +230,9 @@ fn builder(limits: &Limits, members: bool) -> Builder<TokioExecutor> {
         .keep_alive_interval(limits.keep_alive.get())
         .keep_alive_timeout(limits.keep_alive_wait.get())
         .max_concurrent_streams(limits.streams_per_connection_max)
+        // Calls that are taken back before they were looked at: as many as there may be. Who makes a habit of it is
+        // cut off for that; somebody else's calls on the same connection aren't ended for an unlucky moment.
+        .max_pending_accept_reset_streams(limits.streams_per_connection_max as usize)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .initial_stream_window_size(window(limits.message_bytes_max))
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

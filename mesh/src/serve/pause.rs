@@ -3,7 +3,8 @@
 //! Under overload a refusal is said more often than anything else, and what it costs is taken from the calls that
 //! are answered. Most of that is not the refusal's own cost: it is waking up, a system call to read one call and
 //! another to write one answer. So a connection of which a call was shed is read from again only a moment later,
-//! and what has come in meanwhile is read, refused and written together. No other connection waits.
+//! and what has come in meanwhile is read, refused and written together. No other connection waits; who shares a
+//! connection with such a caller, as banks do behind a relay, waits that moment as well.
 
 use std::future::Future as _;
 use std::io;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
 
 /// How long a connection isn't read from after a call of its was shed: a twentieth of what its caller is told to
 /// wait by default, and little beside the time that a call in hand takes then.
@@ -32,30 +33,26 @@ impl Pause {
     }
 }
 
-/// A stream that is read from a little later whenever a pause is due. What is written doesn't wait.
+/// A stream that is read from a little later whenever a pause is due. Writing doesn't wait.
 #[derive(Debug)]
 pub(super) struct Pausing<T> {
     io: T,
     pause: Arc<Pause>,
-    timer: Pin<Box<Sleep>>,
-    pauses: bool,
+    /// The end of the pause that there is now.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Pausing<T> {
     pub(super) fn new(io: T, pause: Arc<Pause>) -> Self {
-        Self { io, pause, timer: Box::pin(sleep(Duration::ZERO)), pauses: false }
+        Self { io, pause, end: None }
     }
 
     fn poll_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.pauses {
-            if !self.pause.is_due.load(Ordering::Relaxed) {
-                return Poll::Ready(());
-            }
-            self.timer.as_mut().reset(Instant::now() + PAUSE);
-            self.pauses = true;
+        if self.end.is_none() && !self.pause.is_due.load(Ordering::Relaxed) {
+            return Poll::Ready(());
         }
-        ready!(self.timer.as_mut().poll(cx));
-        self.pauses = false;
+        ready!(self.end.get_or_insert_with(|| Box::pin(sleep(PAUSE))).as_mut().poll(cx));
+        self.end = None;
         // What was shed since the pause began had come before it.
         self.pause.is_due.store(false, Ordering::Relaxed);
         Poll::Ready(())
@@ -88,6 +85,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use std::time::Instant;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
     fn line() -> (Pausing<DuplexStream>, Arc<Pause>, DuplexStream) {

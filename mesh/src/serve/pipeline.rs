@@ -4,13 +4,14 @@ use super::RemoteAddr;
 use super::body::{Guarded, Reader, too_large};
 use super::deadline::{self, Deadline};
 use super::limits::Limits;
+use super::pause::Pause;
 use super::unary::{self, UnaryBytes};
 use crate::access::{AccessTable, Admitted, CallKind};
 use crate::clock::Entropy;
 use crate::identity::Peer;
 use crate::status::Refusal;
 use crate::telemetry::{Counter, Metrics, TRACEPARENT, TraceContext};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use proto::reason::Reason;
 use std::future::Future;
@@ -54,6 +55,7 @@ pub(super) struct Caller {
     peer: Option<Arc<Peer>>,
     remote: RemoteAddr,
     activity: Arc<Activity>,
+    pause: Arc<Pause>,
     /// As log lines name it; made once for all of the connection's requests.
     name: Arc<str>,
 }
@@ -170,7 +172,8 @@ impl Pipeline {
             Ok(room) => room,
             Err(why) => {
                 in_flight.refused();
-                return Answering::Now(Some(shared.not_begun(&why, &caller.activity)));
+                caller.not_begun(&why, admitted, request.version());
+                return Answering::Now(Some(shared.not_begun(&why)));
             }
         };
         let asked = deadline::requested(request.headers());
@@ -184,7 +187,8 @@ impl Pipeline {
         admission::turn().await;
         if let Err(why) = self.shared.admission.begin(call.admitted.kind, call.in_flight.arrived(), call.deadline) {
             call.in_flight.refused();
-            return self.shared.not_begun(&why, &caller.activity);
+            caller.not_begun(&why, call.admitted, request.version());
+            return self.shared.not_begun(&why);
         }
         let trace = self.shared.trace(&request);
         let span = tracing::info_span!(
@@ -227,8 +231,7 @@ impl Pipeline {
                 }
             }
             (_, body) => {
-                let request =
-                    prepare(Request::from_parts(head, body.into_body()), caller.peer, caller.remote, deadline);
+                let request = prepare(Request::from_parts(head, body.into_body()), caller, deadline);
                 shared.contain(Box::pin(routes.oneshot(request)), deadline, allowed).await
             }
         };
@@ -247,7 +250,7 @@ impl Pipeline {
                 // Browsers ask for a stream as for any page, so that it is counted once it is there.
                 let Ok(room) = shared.admission.stream() else {
                     in_flight.refused();
-                    return shared.not_begun(&NotBegun::Shed, &caller.activity);
+                    return shared.not_begun(&NotBegun::Shed);
                 };
                 (Some(room), Some(ends::end_of_events(shared.drain.clone())))
             }
@@ -333,10 +336,7 @@ impl Shared {
         Ok(admitted)
     }
 
-    fn not_begun(&self, why: &NotBegun, activity: &Activity) -> Response<Body> {
-        if matches!(why, NotBegun::Shed) {
-            activity.shed();
-        }
+    fn not_begun(&self, why: &NotBegun) -> Response<Body> {
         self.admission.refuse(why).unwrap_or_else(|refusal| self.refuse(refusal))
     }
 
@@ -360,27 +360,30 @@ impl Shared {
     }
 }
 
-fn prepare(
-    mut request: Request<Body>,
-    peer: Option<Arc<Peer>>,
-    remote: RemoteAddr,
-    deadline: Deadline,
-) -> Request<Body> {
+fn prepare(mut request: Request<Body>, caller: Caller, deadline: Deadline) -> Request<Body> {
     let extensions = request.extensions_mut();
-    if let Some(peer) = peer {
+    if let Some(peer) = caller.peer {
         extensions.insert(peer);
     }
-    extensions.insert(remote);
+    extensions.insert(caller.remote);
     extensions.insert(deadline);
     request
 }
 
 impl Caller {
-    pub(super) fn new(peer: Option<Arc<Peer>>, remote: RemoteAddr, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(peer: Option<Arc<Peer>>, remote: RemoteAddr, activity: Arc<Activity>, pause: Arc<Pause>) -> Self {
         let name = match &peer {
             Some(peer) => peer.id.to_string(),
             None => format!("device at {}", remote.0.ip()),
         };
-        Self { peer, remote, activity, name: name.into() }
+        Self { peer, remote, activity, pause, name: name.into() }
+    }
+
+    /// A call of this caller's is not begun. Where that is because there are too many short ones, and others may
+    /// be right behind it, its connection is read from a little later.
+    fn not_begun(&self, why: &NotBegun, call: Admitted, version: Version) {
+        if matches!(why, NotBegun::Shed) && call.kind == CallKind::Short && version == Version::HTTP_2 {
+            self.pause.set_due();
+        }
     }
 }

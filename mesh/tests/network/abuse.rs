@@ -127,16 +127,30 @@ async fn a_flood_of_pings_that_reads_nothing_is_cut_off_too() {
     assert_eq!(cuts(&running, "talk") + cuts(&running, "unread"), 1);
 }
 
+/// A call, and right behind it the word that its answer isn't wanted any more.
+fn call_and_reset(stream: u32) -> Vec<u8> {
+    let reset = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
+    [request(stream, HOLD, None, "hello"), reset].concat()
+}
+
+/// Behind a relay one bank's calls share a connection with those of all others.
+#[tokio::test]
+async fn some_calls_that_are_taken_back_before_they_are_looked_at_end_nobody_elses() {
+    let network = Network::new();
+    let running = network.serve().await;
+    let mut raw = Raw::connect(&network, &running, &[]).await;
+    let taken_back = streams(100).flat_map(call_and_reset);
+    let all: Vec<u8> = taken_back.chain(request(201, ECHO, None, "hello")).collect();
+    raw.send(&all).await.expect("sent");
+    raw.find("an answer", |frame| frame.kind == DATA && frame.stream == 201).await;
+}
+
 /// CVE-2023-44487: a call is made and taken back at once, so that it counts as none.
 #[tokio::test]
 async fn calls_that_are_taken_back_at_once_end_the_connection() {
     let network = Network::new();
     let running = network.serve().await;
     let mut raw = Raw::connect(&network, &running, &[]).await;
-    let call_and_reset = |stream| {
-        let reset = frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]);
-        [request(stream, HOLD, None, "hello"), reset].concat()
-    };
     let all: Vec<u8> = streams(20_000).flat_map(call_and_reset).collect();
     // The server may end it before it has taken everything.
     let _ = raw.send(&all).await;

@@ -3,7 +3,6 @@
 use super::super::body::Reader;
 use super::super::limits::Limits;
 use super::super::meter::{Abuse, Meter};
-use super::super::pause::Pause;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -21,7 +20,6 @@ const RAPID_PER_SECOND: u64 = 20;
 pub(in crate::serve) struct Activity {
     state: Mutex<State>,
     meter: Arc<Meter>,
-    pause: Arc<Pause>,
     too_rapid: Notify,
 }
 
@@ -34,10 +32,10 @@ struct State {
 }
 
 impl Activity {
-    pub(in crate::serve) fn new(meter: Arc<Meter>, pause: Arc<Pause>) -> Self {
+    pub(in crate::serve) fn new(meter: Arc<Meter>) -> Self {
         let now = Instant::now();
         let state = State { in_flight: 0, has_asked: false, since: now, rapid: 0, rapid_since: now };
-        Self { state: Mutex::new(state), meter, pause, too_rapid: Notify::new() }
+        Self { state: Mutex::new(state), meter, too_rapid: Notify::new() }
     }
 
     /// Counts a request until the guard is dropped.
@@ -71,11 +69,6 @@ impl Activity {
     pub(in crate::serve) async fn abused(&self) -> Abuse {
         self.too_rapid.notified().await;
         Abuse::Resets
-    }
-
-    /// A call was shed.
-    pub(super) fn shed(&self) {
-        self.pause.set_due();
     }
 
     fn taken_back(&self) {

@@ -47,14 +47,14 @@ impl Shared {
                 Ok(Ok(message)) => Received::Whole(message.map_err(|refusal| self.refuse(refusal))?),
                 Ok(Err(NotAwaited)) => {
                     call.in_flight.given_up();
-                    return Err(self.not_begun(&NotBegun::Shed, &caller.activity));
+                    return Err(self.not_begun(&NotBegun::Shed));
                 }
                 Err(refusal) => return Err(self.refuse(refusal)),
             }
         } else {
             Received::Coming(Limited::new(body, self.limits.message_bytes_max, self.is_grpc()))
         };
-        self.admission.take(call.admitted, &mut call.room).map_err(|why| self.not_begun(&why, &caller.activity))?;
+        self.admission.take(call.admitted, &mut call.room).map_err(|why| self.not_begun(&why))?;
         Ok(received)
     }
 
