@@ -31,11 +31,11 @@ pub async fn within<F: Future>(time: Duration, what: &str, work: F) -> F::Output
     }
 }
 
-/// Makes a call, and again when it is told that the server has as much in hand as it can answer: nothing was
-/// done then, and on a loaded machine it says little about the call.
+/// Makes a call, and again when it is told that the server has as much in hand as it can answer. It is for crowds:
+/// a single call that is refused so has something to tell.
 ///
 /// # Errors
-/// Every other refusal, and that one after [`PATIENCE`].
+/// Every other refusal, and that one where [`PATIENCE`] would be over before there may be room.
 pub async fn once_there_is_room<T, F>(call: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
@@ -48,7 +48,7 @@ where
         };
         let is_shed = reason_of(&status).as_deref() == Some(Reason::Overloaded.as_wire());
         match retry_after_of(&status) {
-            Some(wait) if is_shed && begin.elapsed() < PATIENCE => tokio::time::sleep(wait).await,
+            Some(wait) if is_shed && begin.elapsed() + wait < PATIENCE => tokio::time::sleep(wait).await,
             _ => return Err(status),
         }
     }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     attacks::{Attack, in_a_word},
     customers::Customer,
+    wait::once_there_is_room,
 };
 
 const REFUSED: &str = "IDENTITY_NOT_VERIFIED";
@@ -26,10 +27,14 @@ const GUESSES: usize = 8;
 /// Failures from one place that the bank of the activation codes bears.
 pub(crate) const SOURCE_FAILURES: usize = 10;
 
-/// One guess, under a challenge of its own.
+/// One guess, under a challenge of its own. A guesser who is told that the server is busy comes back, so that
+/// what stops guessing here is the count of tries and not the load.
 async fn guess(wire: &Wire, proof: Proof) -> String {
-    let challenge = wire.begin(None).await;
-    in_a_word(wire.prove(&challenge.id, proof).await)
+    let challenge = match once_there_is_room(|| wire.start(pb::StartAuthenticationRequest::default())).await {
+        Ok(challenge) => challenge,
+        Err(status) => return in_a_word(Err(status)),
+    };
+    in_a_word(once_there_is_room(|| wire.prove(&challenge.id, proof.clone())).await)
 }
 
 /// Many guesses at once over many connections.

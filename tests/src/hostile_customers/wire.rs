@@ -1,5 +1,4 @@
-//! A bank's device port, as somebody calls it who sends whatever he likes. Who is told that the server is busy comes
-//! back, so that what refuses an attack is never the load.
+//! A bank's device port, as somebody calls it who sends whatever he likes.
 
 use std::net::SocketAddr;
 
@@ -14,10 +13,7 @@ use proto::{
 };
 use tonic::Status;
 
-use crate::{
-    network::Network,
-    wait::{PATIENCE, once_there_is_room},
-};
+use crate::{network::Network, wait::PATIENCE};
 
 /// A connection.
 #[derive(Clone, Debug)]
@@ -42,11 +38,7 @@ impl Wire {
 
     /// Begins a sign-in, or with a session its step-up.
     pub(crate) async fn start(&self, request: pb::StartAuthenticationRequest) -> Result<Challenge, Status> {
-        let begun = once_there_is_room(|| async {
-            self.auth.clone().start_authentication(within(request.clone(), PATIENCE)).await
-        })
-        .await?
-        .into_inner();
+        let begun = self.auth.clone().start_authentication(within(request, PATIENCE)).await?.into_inner();
         Ok(Challenge { id: begun.challenge_id, bytes: begun.challenge.as_ref().try_into().unwrap() })
     }
 
@@ -59,9 +51,7 @@ impl Wire {
     /// Proves a factor.
     pub(crate) async fn verify(&self, challenge: &str, proof: Proof) -> Result<Outcome, Status> {
         let request = pb::VerifyIdentityRequest { challenge_id: challenge.to_owned(), proof: Some(proof) };
-        let answered =
-            once_there_is_room(|| async { self.auth.clone().verify_identity(within(request.clone(), PATIENCE)).await })
-                .await?;
+        let answered = self.auth.clone().verify_identity(within(request, PATIENCE)).await?;
         Ok(answered.into_inner().outcome.unwrap())
     }
 
@@ -71,74 +61,48 @@ impl Wire {
     }
 
     pub(crate) async fn bind(&self, request: pb::BindDeviceRequest) -> Result<String, Status> {
-        Ok(once_there_is_room(|| async { self.auth.clone().bind_device(within(request.clone(), PATIENCE)).await })
-            .await?
-            .into_inner()
-            .device_id)
+        Ok(self.auth.clone().bind_device(within(request, PATIENCE)).await?.into_inner().device_id)
     }
 
     pub(crate) async fn unbind(&self, request: pb::UnbindDeviceRequest) -> Result<String, Status> {
-        once_there_is_room(|| async { self.auth.clone().unbind_device(within(request.clone(), PATIENCE)).await })
-            .await
-            .map(|_| "unbound".into())
+        self.auth.clone().unbind_device(within(request, PATIENCE)).await.map(|_| "unbound".into())
     }
 
     pub(crate) async fn enroll(&self, request: pb::EnrollFeaturesRequest) -> Result<String, Status> {
-        once_there_is_room(|| async { self.auth.clone().enroll_features(within(request.clone(), PATIENCE)).await })
-            .await
-            .map(|_| "enrolled".into())
+        self.auth.clone().enroll_features(within(request, PATIENCE)).await.map(|_| "enrolled".into())
     }
 
     pub(crate) async fn register(&self, request: pb::RegisterPasskeyRequest) -> Result<String, Status> {
-        once_there_is_room(|| async { self.auth.clone().register_passkey(within(request.clone(), PATIENCE)).await })
-            .await
-            .map(|_| "registered".into())
+        self.auth.clone().register_passkey(within(request, PATIENCE)).await.map(|_| "registered".into())
     }
 
     pub(crate) async fn remove(&self, request: pb::RemovePasskeyRequest) -> Result<String, Status> {
-        once_there_is_room(|| async { self.auth.clone().remove_passkey(within(request.clone(), PATIENCE)).await })
-            .await
-            .map(|_| "removed".into())
+        self.auth.clone().remove_passkey(within(request, PATIENCE)).await.map(|_| "removed".into())
     }
 
     pub(crate) async fn credentials(
         &self,
         request: pb::ListCredentialsRequest,
     ) -> Result<pb::ListCredentialsResponse, Status> {
-        Ok(once_there_is_room(|| async { self.auth.clone().list_credentials(within(request.clone(), PATIENCE)).await })
-            .await?
-            .into_inner())
+        Ok(self.auth.clone().list_credentials(within(request, PATIENCE)).await?.into_inner())
     }
 
     pub(crate) async fn end(&self, session_token: Bytes) {
         let request = pb::EndSessionRequest { session_token };
-        once_there_is_room(|| async { self.auth.clone().end_session(within(request.clone(), PATIENCE)).await })
-            .await
-            .unwrap();
+        self.auth.clone().end_session(within(request, PATIENCE)).await.unwrap();
     }
 
     pub(crate) async fn options(&self, request: pb::ListCardOptionsRequest) -> Result<Vec<pb::CardOption>, Status> {
-        Ok(once_there_is_room(|| async {
-            self.cards.clone().list_card_options(within(request.clone(), PATIENCE)).await
-        })
-        .await?
-        .into_inner()
-        .card_options)
+        Ok(self.cards.clone().list_card_options(within(request, PATIENCE)).await?.into_inner().card_options)
     }
 
     /// Submits a charge, and tells that it was taken.
     pub(crate) async fn submit(&self, request: pb::SubmitChargeRequest) -> Result<String, Status> {
-        once_there_is_room(|| async { self.cards.clone().submit_charge(within(request.clone(), PATIENCE)).await })
-            .await
-            .map(|_| "charged".into())
+        self.cards.clone().submit_charge(within(request, PATIENCE)).await.map(|_| "charged".into())
     }
 
     pub(crate) async fn look(&self, request: pb::GetChargeRequest) -> Result<pb::Charge, Status> {
-        Ok(once_there_is_room(|| async { self.cards.clone().get_charge(within(request.clone(), PATIENCE)).await })
-            .await?
-            .into_inner()
-            .charge
-            .unwrap())
+        Ok(self.cards.clone().get_charge(within(request, PATIENCE)).await?.into_inner().charge.unwrap())
     }
 
     /// Opens the stream of a charge, and tells how it stands.
