@@ -9,9 +9,9 @@
 //! signatures, and [`Path::Payment`], whole payments from the sign-in on, of which the password's hash is
 //! the largest part.
 //!
-//! The load comes from a process of its own. Where the machine has more than one processor, it and the
-//! servers that are measured get separate ones, from the beginning to the end: else what a stronger load
-//! costs to make would be taken from what the servers can do, and nobody could tell the two apart.
+//! The load comes from a process of its own. Where the machine has more than one processor, it and the servers get
+//! separate ones, from their start to the end: else what a stronger load costs to make would be taken from what the
+//! servers can do, and nobody could tell the two apart. Servers that are not measured have nothing to do meanwhile.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
@@ -36,18 +36,23 @@ mod plot;
 mod pool;
 mod report;
 mod servers;
+mod show;
 
 pub use command::{Command, LoadCommand, run};
 pub use outcome::{Order, Outcome};
-pub use report::{Level, Loaded, Report, Round, show};
+pub use report::{Level, Report, Round};
 pub use servers::Usage;
+pub use show::show;
 
 use affinity::Halves;
 use generator::Generator;
 use servers::{Pid, Watch};
 
-/// The share of its peak that the goodput keeps.
+/// The share of a round's peak that the goodput keeps, in the middle of the rounds.
 pub const GOODPUT_SHARE_MIN: f64 = 0.8;
+
+/// The share that it keeps in every round, whatever else the machine does meanwhile.
+pub const GOODPUT_SHARE_LOWEST: f64 = 0.6;
 
 /// What a server may hold more at the end than after the first level, in MiB. Its store's cache, which fills
 /// with the load's own orders, is 64 of it.
@@ -127,7 +132,7 @@ pub struct Wishes {
 ///
 /// # Errors
 /// The load can't be made, or a server has ended.
-async fn measure(network: &mut Network, halves: Halves, wishes: &Wishes, console: &Console) -> Result<Vec<Report>> {
+async fn measure(network: &mut Network, halves: &Halves, wishes: &Wishes, console: &Console) -> Result<Vec<Report>> {
     let description = network.topology.folder.join("overload.json");
     network.topology.save(&description)?;
     let mut reports = Vec::new();
@@ -145,7 +150,7 @@ async fn measure(network: &mut Network, halves: Halves, wishes: &Wishes, console
 
 async fn measure_one(
     topology: &Topology,
-    halves: Halves,
+    halves: &Halves,
     description: &FilePath,
     path: Path,
     wishes: &Wishes,
@@ -182,7 +187,8 @@ async fn measure_one(
     }
     generator.stop().await?;
     console.done();
-    Report::new(path, processors, &rounds, &loaded).context("there was no round")
+    let loaded = loaded.into_iter().map(|server| server.name).collect();
+    Ok(Report { path, processors, rounds, loaded })
 }
 
 /// How many units are enough for a level, whose goodput can't be much more than what is carried, with those

@@ -20,10 +20,10 @@ pub struct Command {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["authorize", "payment"])]
     paths: Vec<Path>,
     /// How often all levels are gone through; the middle of what was done counts
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
     /// How long each level of load lasts
-    #[arg(long, value_name = "SECONDS", default_value_t = 6, value_parser = clap::value_parser!(u64).range(2..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 4, value_parser = clap::value_parser!(u64).range(2..=600))]
     seconds: u64,
     /// Write a plot to this file
     #[arg(long, value_name = "FILE")]
@@ -62,12 +62,12 @@ pub async fn run(wishes: &Command, console: &Console) -> Result<bool> {
     let plan =
         plan::Wishes { reflection: false, log_filter: "info", load_customers: CUSTOMERS, pages: plan::Pages::Programs };
     let plan::Planned { topology, reserved } = plan::make(folder.path(), plan)?;
-    let halves = Halves::of_all();
+    let halves = Halves::of_all()?;
     halves.begin()?;
     let mut network = Network::start(topology, Some(reserved), Beginning::FirstOrder, console).await?;
     let level = Duration::from_secs(wishes.seconds);
     let what = Wishes { paths: wishes.paths.clone(), rounds: wishes.rounds, level, svg: wishes.svg.clone() };
-    let reports = measure(&mut network, halves, &what, console).await?;
+    let reports = measure(&mut network, &halves, &what, console).await?;
     network.stop().await?;
     show(&reports, console);
     Ok(reports.iter().all(|report| report.problems().is_empty()))

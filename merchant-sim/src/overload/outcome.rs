@@ -90,26 +90,6 @@ impl Outcome {
         as_float(self.good) / self.seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// What several runs of one level say together: the middle one by what was done, the lower of two, with the
-    /// worst that happened in any; none of no run.
-    #[must_use]
-    pub fn together(runs: &[&Self]) -> Option<Self> {
-        let mut by_goodput = runs.to_vec();
-        by_goodput.sort_by(|one, other| one.goodput().total_cmp(&other.goodput()));
-        let middle = (*by_goodput.get(runs.len().saturating_sub(1) / 2)?).clone();
-        let total = |count: fn(&Self) -> u64| runs.iter().map(|run| count(run)).sum();
-        let recovered: Option<Vec<f64>> = runs.iter().map(|run| run.recovered_ms).collect();
-        Some(Self {
-            refused_bare: total(|run| run.refused_bare),
-            late: total(|run| run.late),
-            failed: total(|run| run.failed),
-            first_failure: runs.iter().find_map(|run| run.first_failure.clone()),
-            p99_ms: runs.iter().map(|run| run.p99_ms).fold(0.0, f64::max),
-            recovered_ms: recovered.map(|all| all.into_iter().fold(0.0, f64::max)),
-            ..middle
-        })
-    }
-
     /// How many were begun in a second.
     #[must_use]
     pub fn offered(&self) -> f64 {
@@ -175,27 +155,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[test]
-    fn of_several_runs_the_middle_one_counts_and_the_worst_of_all() {
-        let run = |good: u64, p99_ms: f64, failed: u64| Outcome {
-            seconds: 1.0,
-            good,
-            p99_ms,
-            failed,
-            first_failure: (failed > 0).then(|| "broke".to_owned()),
-            recovered_ms: Some(p99_ms / 2.0),
-            ..Outcome::default()
-        };
-        let runs = [run(700, 40.0, 0), run(900, 80.0, 2), run(800, 60.0, 1)];
-        let together = Outcome::together(&runs.each_ref()).unwrap();
-        assert_eq!((together.good, together.failed, together.first_failure.as_deref()), (800, 3, Some("broke")));
-        assert!(together.p99_ms > 79.0 && together.recovered_ms.unwrap() > 39.0);
-        assert_eq!(Outcome::together(&[&runs[1], &runs[0]]).unwrap().good, 700);
-        let stuck = Outcome { recovered_ms: None, ..run(800, 60.0, 0) };
-        assert_eq!(Outcome::together(&[&stuck, &runs[0]]).unwrap().recovered_ms, None);
-        assert_eq!(Outcome::together(&[]), None);
-    }
 
     #[test]
     fn only_what_was_done_in_time_is_goodput() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::outcome::as_float;
-use super::report::{Level, Loaded, Report};
+use super::report::{Level, Report};
 
 /// The longest bar.
 const WIDTH: f64 = 50.0;
@@ -11,19 +11,18 @@ const WIDTH: f64 = 50.0;
 /// Bars of what was done, and how much memory each server had in the course of all rounds.
 pub(super) fn lines(report: &Report) -> Vec<String> {
     let done = |level: &Level| level.outcome.goodput();
-    let peak = report.levels.iter().map(done).fold(report.carried, f64::max);
-    let mut lines: Vec<String> = report
-        .levels
+    let middles = report.middles();
+    let peak = middles.iter().map(|level| done(level)).fold(report.carried(), f64::max);
+    let mut lines: Vec<String> = middles
         .iter()
         .map(|level| {
             format!("{:>5} done {} {:.0}/s", format!("{}x", level.times), bar(done(level) / peak), done(level))
         })
         .collect();
     for server in &report.loaded {
-        let Loaded { name, memory_mib, .. } = server;
-        let (low, high) =
-            (memory_mib.iter().copied().fold(f64::MAX, f64::min), memory_mib.iter().copied().fold(0.0, f64::max));
-        lines.push(format!("memory of {name} over all rounds, {low:.0} to {high:.0} MiB: {}", line(memory_mib, high)));
+        let memory = report.memory_mib(server);
+        let (low, high) = (memory.iter().copied().fold(f64::MAX, f64::min), memory.iter().copied().fold(0.0, f64::max));
+        lines.push(format!("memory of {server} over all rounds, {low:.0} to {high:.0} MiB: {}", line(&memory, high)));
     }
     lines
 }
@@ -65,19 +64,20 @@ pub(super) fn svg(reports: &[Report]) -> String {
     for (number, report) in (0u64..).zip(reports) {
         let top = row * as_float(number) + MARGIN;
         let unit = report.path.unit();
-        let by_level = |value: &dyn Fn(&Level) -> f64| report.levels.iter().map(value).collect::<Vec<f64>>();
+        let middles = report.middles();
+        let by_level = |value: &dyn Fn(&Level) -> f64| middles.iter().map(|level| value(level)).collect::<Vec<f64>>();
         let series = [
             ("done", "#1b7837", by_level(&|level| level.outcome.goodput())),
             ("refused", "#b35806", by_level(&|level| as_float(level.outcome.refused) / level.outcome.seconds)),
         ];
-        let levels: Vec<String> = report.levels.iter().map(|level| format!("{}x", level.times)).collect();
+        let levels: Vec<String> = middles.iter().map(|level| format!("{}x", level.times)).collect();
         panel(&mut text, MARGIN, top, &format!("{unit} a second at {}", levels.join(", ")), &series);
         let colours = ["#2166ac", "#762a83"];
         let memories = report
             .loaded
             .iter()
             .zip(colours)
-            .map(|(server, colour)| (server.name.as_str(), colour, server.memory_mib.clone()));
+            .map(|(server, colour)| (server.as_str(), colour, report.memory_mib(server)));
         let memories: Vec<(&str, &str, Vec<f64>)> = memories.collect();
         panel(&mut text, PANEL_WIDTH + 2.0 * MARGIN, top, "memory in MiB over all rounds", &memories);
     }
