@@ -14,6 +14,10 @@ const PICTURE_PIXELS_MIN: f32 = 900.0;
 /// The largest picture, on each side: enough for every code, and small enough to hold.
 const PICTURE_PIXELS_MAX: f32 = 4_000.0;
 
+/// How often a picture is looked at, each time a little larger. What is read from a picture depends on where its
+/// modules fall, as it does for a phone, whose camera looks many times a second.
+const LOOKS: u8 = 4;
+
 /// How many pictures of a page are looked at.
 const PICTURES_MAX: usize = 16;
 
@@ -33,7 +37,7 @@ pub struct Code {
 pub fn codes_in_page(html: &str) -> Result<Vec<Code>> {
     let mut codes = Vec::new();
     for svg in pictures(html).take(PICTURES_MAX) {
-        codes.extend(read(&draw(svg)?)?);
+        codes.extend(look(svg)?);
     }
     Ok(codes)
 }
@@ -46,14 +50,27 @@ fn pictures(html: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Draws an SVG on white, as large as it takes to be read.
-fn draw(svg: &str) -> Result<Pixmap> {
+/// Looks at a picture until its code is read. It may hold none.
+fn look(svg: &str) -> Result<Option<Code>> {
+    let mut unread = None;
+    for larger in 0..LOOKS {
+        match read(&draw(svg, larger)?) {
+            Ok(code) => return Ok(code),
+            Err(error) => unread = Some(error),
+        }
+    }
+    unread.map_or(Ok(None), Err)
+}
+
+/// Draws an SVG on white, as large as it takes to be read, or so many factors larger.
+fn draw(svg: &str, larger: u8) -> Result<Pixmap> {
     ensure!(svg.len() <= SVG_BYTES_MAX, "a picture has {} bytes", svg.len());
     let tree = Tree::from_str(&standalone(svg), &Options::default()).context("a picture of the page is no SVG")?;
     let (width, height) = (tree.size().width(), tree.size().height());
     let longer = width.max(height);
     // A whole factor keeps the edges of the modules on the edges of pixels.
-    let scale = (PICTURE_PIXELS_MIN / longer).ceil().max(1.0).min(PICTURE_PIXELS_MAX / longer);
+    let scale = (PICTURE_PIXELS_MIN / longer).ceil().max(1.0) + f32::from(larger);
+    let scale = scale.min(PICTURE_PIXELS_MAX / longer);
     let pixels = |length: f32| (length * scale).ceil() as u32;
     let mut picture = Pixmap::new(pixels(width), pixels(height)).context("a picture of the page has no size")?;
     picture.fill(Color::WHITE);
@@ -70,8 +87,8 @@ fn standalone(svg: &str) -> String {
     svg.replacen("<svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"", 1)
 }
 
-/// Reads what QR codes the picture shows.
-fn read(picture: &Pixmap) -> Result<Vec<Code>> {
+/// Reads the QR code that the picture shows, if it shows one. Among its modules some may look like a second one.
+fn read(picture: &Pixmap) -> Result<Option<Code>> {
     let (width, height) = (picture.width() as usize, picture.height() as usize);
     let pixels = picture.pixels();
     let brightness = |x: usize, y: usize| {
@@ -82,11 +99,14 @@ fn read(picture: &Pixmap) -> Result<Vec<Code>> {
     };
     let mut image = rqrr::PreparedImage::prepare_from_greyscale(width, height, brightness);
     let grids = image.detect_grids();
-    let codes = grids.iter().map(|grid| {
-        let (meta, text) = grid.decode().context("a QR code of the page can't be read")?;
-        Ok(Code { text, version: meta.version.0 })
-    });
-    codes.collect()
+    let mut unread = None;
+    for grid in &grids {
+        match grid.decode() {
+            Ok((meta, text)) => return Ok(Some(Code { text, version: meta.version.0 })),
+            Err(error) => unread = Some(error),
+        }
+    }
+    unread.map_or(Ok(None), |error| Err(error).context("a QR code of the page can't be read"))
 }
 
 #[cfg(test)]
