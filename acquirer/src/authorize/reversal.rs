@@ -57,7 +57,9 @@ impl Authorizer {
             while let Some(sent) = work.join_next().await {
                 match sent {
                     Ok(Ok(was_acknowledged)) => acknowledged += usize::from(was_acknowledged),
-                    Ok(Err(error)) => tracing::error!(%error, "what became of a reversal can't be kept"),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "a reversal was not sent, or what became of it can't be kept")
+                    }
                     Err(error) => tracing::error!(panicked = error.is_panic(), "a reversal could not be sent"),
                 }
             }
